@@ -1,0 +1,80 @@
+{#- Folder of the landing files: the variable, else the environment, else the story. -#}
+{% macro landing_dir() %}{{ return(var('data_dir') or env_var('AGENT_KPIS_DATA', 'data/story')) }}{% endmacro %}
+
+{#-
+    The body of stg_files__<entity>: the contract's columns, cast from the landing file. Beside them
+    source_row_number (position in the file), unparsable_columns (`,a,b,`, or null) and raw_row (JSON).
+    An absent optional entity gives no rows. A required column that is absent stops the build.
+-#}
+{% macro stage_landing(entity) %}
+    {%- set columns = contract_columns(entity) -%}
+    {%- set landing = read_landing(entity) if execute else none -%}
+    {%- if execute and landing is none and entity in ['interactions', 'events'] -%}
+        {{ exceptions.raise_compiler_error(
+            "No landing file for " ~ entity ~ ": neither " ~ entity ~ ".parquet nor " ~ entity ~ ".csv in " ~ landing_dir()
+            ~ ". Put it there, or name another folder with --data (AGENT_KPIS_DATA)."
+        ) }}
+    {%- endif -%}
+    {%- set present = landing.columns if landing else {} -%}
+    {%- if landing -%}{%- do check_landing_columns(entity, columns, landing) -%}{%- endif -%}
+
+with source as (
+
+    select
+        {%- for column in columns %}
+        {{ landing_value(column.name, present[column.name]) if column.name in present else 'null' }} as {{ column.name }},
+        {%- endfor %}
+        {{ landing.row_number if landing else 'cast(null as bigint)' }} as source_row_number
+    from {{ landing.scan if landing else '(select 1) as nothing' }}
+    {%- if not landing %}
+    where 1 = 0
+    {%- endif %}
+
+),
+
+cast_rows as (
+
+    select
+        {%- for column in columns %}
+        {{ try_cast('source.' ~ column.name, column.data_type) }} as {{ column.name }},
+        {%- endfor %}
+        source.source_row_number,
+        nullif(
+            concat(
+                ','
+                {%- for column in columns if present.get(column.name) == 'VARCHAR' and column.data_type != 'string' %},
+                case
+                    when source.{{ column.name }} is not null
+                        and {{ try_cast('source.' ~ column.name, column.data_type) }} is null
+                        then '{{ column.name }},'
+                    else ''
+                end
+                {%- endfor %}
+            ),
+            ','
+        ) as unparsable_columns,
+        {{ row_as_json('source', columns | map(attribute='name') | list) }} as raw_row
+    from source
+
+)
+
+select * from cast_rows
+{% endmacro %}
+
+{#- Stops on a missing required column; notes the ones nobody reads. -#}
+{% macro check_landing_columns(entity, columns, landing) %}
+    {%- set known = columns | map(attribute='name') | list -%}
+    {%- set missing = [] -%}
+    {%- for column in columns if is_required(column) and column.name not in landing.columns -%}
+        {%- do missing.append(column.name) -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {{ exceptions.raise_compiler_error(
+            landing.file ~ " lacks the required column" ~ ("s " if missing | length > 1 else " ") ~ missing | join(", ")
+            ~ ". It has: " ~ landing.columns.keys() | join(", ")
+            ~ ". Rename or add it; models/input/input_" ~ entity ~ ".yml is the contract."
+        ) }}
+    {%- endif -%}
+    {%- set extra = landing.columns.keys() | reject('in', known + ['file_row_number']) | list -%}
+    {%- if extra -%}{%- do log("Note: " ~ landing.file ~ ": not read: " ~ extra | join(", "), info=true) -%}{%- endif -%}
+{% endmacro %}

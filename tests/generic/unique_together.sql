@@ -1,0 +1,7 @@
+{#- The columns together name one row. -#}
+{% test unique_together(model, columns) %}
+select {{ columns | join(', ') }}, count(*) as n_rows
+from {{ model }}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}
