@@ -7,11 +7,17 @@ with interactions as (
 span_costs as (
 
     select
-        {{ dbt.concat(["'spans '", "operation", "' '", "coalesce(interaction_id, 'unallocated '"
-            ~ " || coalesce(agent_name, '') || ' ' || coalesce(agent_version, '') || ' ' || cast(cast(started_at as date) as " ~ dbt.type_string() ~ "))"]) }}
-            as cost_id,
+        case
+            when interaction_id is not null then {{ dbt.concat(["'spans '", 'interaction_id']) }}
+            else {{ dbt.concat([
+                "'spans unallocated '",
+                "coalesce(agent_name, '(none)')",
+                "' '",
+                'cast(cast(started_at as date) as ' ~ dbt.type_string() ~ ')',
+            ]) }}
+        end as cost_id,
         'spans' as source_entity,
-        operation as component,
+        'inference' as component,
         interaction_id,
         case when interaction_id is null then agent_name end as agent_name,
         min(started_at) as occurred_at,
@@ -19,7 +25,6 @@ span_costs as (
         count(*) as n_entries,
         {{ count_where('cost_usd is null') }} as n_unpriced
     from {{ ref('fct_spans') }}
-    where cost_usd is null or cost_usd != 0 or operation = 'inference'
     group by 1, 2, 3, 4, 5
 
 ),

@@ -70,7 +70,7 @@ handling_ends as (
     left join {{ ref('int_completion_moments') }} as moments
         on outcomes.interaction_id = moments.interaction_id
         and outcomes.basis = moments.basis
-        and outcomes.resolved_at <= moments.next_undo_at
+        and outcomes.resolved_at < moments.next_undo_at
     where outcomes.channel_kind = 'sync' and outcomes.resolved_at is not null
     group by outcomes.interaction_id, outcomes.resolved_at
 
@@ -114,13 +114,22 @@ asks as (
 
     select
         events.interaction_id,
-        count(*) - count(distinct events.question_key) as n_repeated_asks
+        events.occurred_at,
+        min(events.occurred_at) over (partition by events.interaction_id, events.question_key) as first_asked_at
     from {{ ref('int_interaction_events') }} as events
     inner join outcomes
         on events.interaction_id = outcomes.interaction_id
         and events.occurred_at < outcomes.handed_off_at
     where events.event_type = 'question_asked' and events.question_key is not null
-    group by events.interaction_id
+
+),
+
+repeated_asks as (
+
+    select interaction_id, count(*) as n_repeated_asks
+    from asks
+    where occurred_at > first_asked_at
+    group by interaction_id
 
 ),
 
@@ -164,7 +173,7 @@ final as (
             case
                 when outcomes.outcome in ('excluded', 'pending') or not outcomes.escalated then null
                 when reasons.reason_class = 'customer_preference'
-                    and coalesce(failed_turns.n_failed_turns, 0) + coalesce(asks.n_repeated_asks, 0)
+                    and coalesce(failed_turns.n_failed_turns, 0) + coalesce(repeated_asks.n_repeated_asks, 0)
                     >= {{ var('failed_turns_before_preference') }}
                     then 'preference_after_failure'
                 else coalesce(reasons.reason_class, 'unknown')
@@ -203,7 +212,7 @@ final as (
         on outcomes.handed_off_reason = reasons.reason
         and {{ is_effective('reasons', 'outcomes.handed_off_at') }}
     left join failed_turns on outcomes.interaction_id = failed_turns.interaction_id
-    left join asks on outcomes.interaction_id = asks.interaction_id
+    left join repeated_asks on outcomes.interaction_id = repeated_asks.interaction_id
     left join costs on outcomes.interaction_id = costs.interaction_id
 
 )

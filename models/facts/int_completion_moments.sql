@@ -61,7 +61,9 @@ booking_events as (
         interaction_id,
         occurred_at,
         event_type,
-        evidence_rank,
+        -- Of several in the same second, the best evidence counts.
+        max(case when event_type in ('booking_confirmed', 'payment_processed') then evidence_rank end)
+            over (partition by interaction_id, occurred_at) as evidence_rank,
         row_number() over (
             partition by interaction_id
             order by
@@ -185,16 +187,9 @@ questions as (
 
 answers as (
 
-    select
-        events.interaction_id,
-        events.occurred_at,
-        events.question_key,
-        events.evidence_rank
+    select interaction_id, occurred_at, question_key, evidence_rank
     from events
-    left join second_sessions on events.interaction_id = second_sessions.interaction_id
-    where
-        events.event_type = 'question_answered'
-        and (second_sessions.started_at is null or events.occurred_at < second_sessions.started_at)
+    where event_type = 'question_answered'
 
 ),
 

@@ -15,7 +15,11 @@ follow_ups as (
         child.interaction_id,
         parent.interaction_id as ancestor_id
     from interactions as child
-    inner join interactions as parent on child.parent_interaction_id = parent.interaction_id
+    inner join interactions as parent
+        on child.parent_interaction_id = parent.interaction_id
+        and child.interaction_id != parent.interaction_id
+        -- A parent opened later would take over a request that has been judged already.
+        and parent.opened_at <= child.opened_at
 
 ),
 

@@ -1,9 +1,13 @@
 -- Working time of people, priced. Reported before computed: nothing where `costs` has a human row for the interaction.
 with human_events as (
 
-    select interaction_id, occurred_at, handle_seconds
+    select
+        interaction_id,
+        occurred_at,
+        handle_seconds
     from {{ ref('int_interaction_events') }}
-    where actor_kind = 'human' and event_type != 'opened'
+    -- Opening a request for a customer is not taking part, but time recorded for it is time.
+    where actor_kind = 'human' and (event_type != 'opened' or handle_seconds is not null)
 
 ),
 

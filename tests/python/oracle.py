@@ -311,33 +311,22 @@ def watermark(accepted: Mapping[str, Sequence[Row]]) -> datetime | None:
 # --- Follow-ups (D2) ------------------------------------------------------------------------------
 
 
-def circular(parents: Mapping[str, str]) -> set[str]:
-    """The ids whose chain of parents leads back to themselves."""
-    members: set[str] = set()
-    done: set[str] = set()
-    for start in parents:
-        path: list[str] = []
-        position: dict[str, int] = {}
-        node = start
-        while node in parents and node not in done and node not in position:
-            position[node] = len(path)
-            path.append(node)
-            node = parents[node]
-        if node in position:
-            members.update(path[position[node] :])
-        done.update(path)
-    return members
+def opened_no_later(parent: Row, child: Row) -> bool:
+    return parent["opened_at"] <= child["opened_at"]
 
 
 def find_roots(interactions: Mapping[str, Row]) -> dict[str, str]:
-    """The root of every interaction: its first ancestor, or itself."""
+    """The root of every interaction: its first ancestor.
+
+    One whose chain of parents never ends (a circle, too many generations) is a root of its own.
+    """
     parents = {
         key: row["parent_interaction_id"]
         for key, row in interactions.items()
-        if row["parent_interaction_id"] in interactions and row["parent_interaction_id"] != key
+        if row["parent_interaction_id"] in interactions
+        and row["parent_interaction_id"] != key
+        and opened_no_later(interactions[row["parent_interaction_id"]], row)
     }
-    for member in circular(parents):
-        del parents[member]
     roots = {}
     for key in interactions:
         node, steps = key, 0
@@ -517,7 +506,6 @@ class Case:
     root: Row
     as_of: datetime
     events: list[Row] = field(default_factory=list)
-    followup_openings: list[datetime] = field(default_factory=list)
     spans: list[Row] = field(default_factory=list)
     costs: list[Row] = field(default_factory=list)
     definition: Row | None = None
@@ -550,7 +538,7 @@ class Case:
     def undoings(self) -> list[datetime]:
         """The times of the events that undo on the bases resolution and booking."""
         if self.basis == "resolution":
-            return sorted({*times_of(self.events, "reopened"), *self.followup_openings})
+            return times_of(self.events, "reopened")
         return times_of(self.events, "booking_cancelled", "payment_reversed")
 
     def moments(self, until: datetime) -> Moments:
@@ -921,7 +909,7 @@ def interaction_fact(
     agent = agent_of(root, settings)
     parts = cost_parts(case, span_costs, settings)
     known_cost = sum((part for part in parts if part is not None), Decimal(0))
-    fully_priced = None not in parts
+    fully_priced = bool(parts) and None not in parts  # a missing trace is not a free one
     return {
         "interaction_id": root["interaction_id"],
         "customer_id": root["customer_id"],
@@ -965,6 +953,20 @@ def survey_fact(survey: Row, root: Row, as_of: datetime, settings: Settings) -> 
     }
 
 
+def opening_of(follow_up: Row) -> Row:
+    """The opening of a follow-up, which reopens its root."""
+    return {
+        "event_id": follow_up["interaction_id"],
+        "occurred_at": follow_up["opened_at"],
+        "event_type": "reopened",
+        "actor_kind": "customer",
+        "reason": None,
+        "question_key": None,
+        "evidence": None,
+        "handle_seconds": None,
+    }
+
+
 def build_cases(
     accepted: Mapping[str, Sequence[Row]],
     interactions: Mapping[str, Row],
@@ -980,7 +982,7 @@ def build_cases(
     }
     for key, row in interactions.items():
         if roots[key] != key:
-            cases[roots[key]].followup_openings.append(row["opened_at"])
+            cases[roots[key]].events.append(opening_of(row))
     for entity, time in (("events", "occurred_at"), ("spans", "started_at")):
         for row in accepted[entity]:
             if row[time] <= as_of and row["interaction_id"] in roots:

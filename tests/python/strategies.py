@@ -254,7 +254,7 @@ SPOILED: dict[str, tuple[Row, ...]] = {
     ),
     "spans": (
         {"operation": None},
-        {"started_at": Unparsable("")},
+        {"started_at": Unparsable("soon")},
         {"input_tokens": Unparsable("many")},
         {"operation": "dream"},
         {"output_tokens": -1},
@@ -442,10 +442,10 @@ class Cluster:
 
     def span(self, number: int) -> None:
         pick = self.pick
-        interaction_id = pick((*self.ids, None, "nowhere"))
+        interaction_id = pick((self.ids[0], *self.ids, None, "nowhere"))
         span_id = self.key("s", number)
         above = [f"{self.name}s{earlier}" for earlier in range(int(span_id.rsplit("s", 1)[1]))]
-        started_at = self.time()
+        started_at = pick(self.grid[: len(STEPS)]) if chance(pick, 2) else self.time()
         input_tokens = pick((None, 100, 1_000, 123_457))
         cached = None if input_tokens is None else pick((None, 1, input_tokens))
         self.add(

@@ -68,9 +68,7 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -
         raise LoadError(f"{path}: no such file")
     try:
         # Parameters are not allowed in a view's definition.
-        connection.execute(
-            f"create view {ident(name)} as select * from read_parquet({text(path)})"
-        )
+        connection.execute(f"create view {ident(name)} as select * from read_parquet({text(path)})")
         described = connection.execute(f"describe {ident(name)}").fetchall()
     except duckdb.Error as error:
         raise LoadError(f"{path}: not readable as parquet: {first_line(error)}") from error
@@ -78,8 +76,10 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an engine's message: the rest is its own advice."""
-    return (str(error).strip().splitlines() or ["unknown error"])[0]
+    """What an engine's message says, without the advice below it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # For a row of a CSV, the number of the line comes first and the reason two lines later.
+    return "; ".join(lines[: 3 if "CSV Error on Line" in lines[0] else 1]) if lines else "unknown"
 
 
 def check_target(to: Path, written: Iterable[str]) -> None:

@@ -52,11 +52,34 @@ REVIEW_AFTER = timedelta(days=14)
 
 _COLUMNS = {
     "simulations": (
-        "run_id sim domain agent impl git_commit start end reward agent_cost xfer ac_n ac_ok"
-        " a_in a_out gold_transfer"
-    ).split(),
-    "messages": "run_id sim turn_idx role timestamp cost prompt_tokens completion_tokens".split(),
-    "tool_calls": "run_id sim call_id name requestor ts error result_ts".split(),
+        "run_id",
+        "sim",
+        "domain",
+        "agent",
+        "impl",
+        "git_commit",
+        "start",
+        "end",
+        "reward",
+        "agent_cost",
+        "xfer",
+        "ac_n",
+        "ac_ok",
+        "a_in",
+        "a_out",
+        "gold_transfer",
+    ),
+    "messages": (
+        "run_id",
+        "sim",
+        "turn_idx",
+        "role",
+        "timestamp",
+        "cost",
+        "prompt_tokens",
+        "completion_tokens",
+    ),
+    "tool_calls": ("run_id", "sim", "call_id", "name", "requestor", "ts", "error", "result_ts"),
 }
 _TIMES = {
     "simulations": ("start", "end"),
@@ -135,9 +158,7 @@ def _read(connection: duckdb.DuckDBPyConnection, source: Path) -> None:
         raise LoadError(f"{path}: no rows; there is nothing to load")
 
 
-def _check_times(
-    connection: duckdb.DuckDBPyConnection, path: Path, name: str, column: str
-) -> None:
+def _check_times(connection: duckdb.DuckDBPyConnection, path: Path, name: str, column: str) -> None:
     quoted = ident(column)
     bad = connection.execute(
         f"select run_id || ':' || sim, {quoted}::varchar from file_{name}"

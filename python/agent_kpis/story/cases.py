@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from agent_kpis.story import plot
 from agent_kpis.story.chance import pick, quota, share, whole
@@ -167,10 +166,10 @@ def _in_order(parts: list[Cases]) -> Cases:
 
 
 def _cells(cases: Cases) -> np.ndarray:
-    """Week, turn of the plot, group and task type: in each, outcomes come out as planned."""
+    """Group, week, turn of the plot and task type, in this order: see `quota`."""
     turn = (cases.opened >= plot.seconds(plot.FALL_FROM)) * 1
     turn += cases.opened >= plot.seconds(plot.MENDED)
-    return ((cases.week * 3 + turn) * 5 + cases.group) * 6 + cases.task
+    return ((cases.group * plot.WEEKS + cases.week) * 3 + turn) * 6 + cases.task
 
 
 def _reasons(rng: np.random.Generator, cases: Cases) -> np.ndarray:

@@ -2,29 +2,26 @@
 
 import numpy as np
 
+GOLDEN = (5**0.5 - 1) / 2
+
 
 def quota(rng: np.random.Generator, cells: np.ndarray, chances: np.ndarray) -> np.ndarray:
-    """One category per row, so that each cell holds its expected number of each, give or take one.
+    """One category per row, so that any run of neighbouring cells holds about its expected number.
 
-    `cells` (n) names the cell of a row; `chances` is (k) or (n, k), each row summing to 1.
-    Plain random draws would bury the plot in noise: a week of the holdout has 84 interactions.
+    `cells` (n) numbers the cell of a row; `chances` is (k) or (n, k), each row summing to 1. Rows
+    stand in the order of their cells, at random within one; multiples of the golden ratio fill the
+    unit interval evenly over every stretch of them. Plain random draws would bury the plot in
+    noise: a week of the holdout has 80 interactions.
     """
     n = len(cells)
-    if n == 0:
-        return np.zeros(0, dtype=np.int64)
-    _, cell = np.unique(cells, return_inverse=True)
-    order = np.lexsort((rng.random(n), cell))
-    size = np.bincount(cell)
-    start = np.concatenate([[0], np.cumsum(size)[:-1]])
-    rank = np.empty(n, dtype=np.int64)
-    rank[order] = np.arange(n) - start[cell[order]]
-    level = (rank + rng.random(len(size))[cell]) / size[cell]
+    level = np.empty(n)
+    level[np.lexsort((rng.random(n), cells))] = (rng.random() + np.arange(n) * GOLDEN) % 1
     edges = np.cumsum(np.broadcast_to(chances, (n, np.shape(chances)[-1])), axis=1)
     return (level[:, None] >= edges[:, :-1]).sum(axis=1)
 
 
 def share(rng: np.random.Generator, cells: np.ndarray, chance: float | np.ndarray) -> np.ndarray:
-    """True for the planned share of the rows of each cell."""
+    """True for the planned share of the rows of each run of cells."""
     yes = np.broadcast_to(np.asarray(chance, dtype=float), len(cells))
     return quota(rng, cells, np.column_stack([yes, 1 - yes])) == 0
 

@@ -141,7 +141,7 @@ REASON_CLASSES = {  # as in seeds/escalation_reasons.csv
 CSAT_POINTS = np.array(
     [
         [88.0, 75.0, 67.0, 72.0, 63.0],
-        [88.0, 71.0, 57.0, 66.0, 57.0],
+        [88.0, 70.7, 57.0, 66.0, 57.0],
         [84.0, 70.0, 58.0, 66.0, 56.0],
     ]
 )
@@ -166,7 +166,13 @@ TOOL_ACCURACY, BROKEN_TOOL_ACCURACY = 0.95, 0.78
 LARGE, SMALL, UNPRICED = "atlas-large", "atlas-small", "atlas-preview"
 UNPRICED_SHARE = 0.006  # of the interactions: a model that nobody has priced
 REPORTED_SHARE = 0.02  # of the answers: the provider states the cost
-PRICE_CHANGE = date(2026, 5, 1)  # in seeds/model_prices.csv
+PRICE_CHANGE = date(2026, 5, 1)
+PRICES = {  # as in seeds/model_prices.csv: USD per million tokens read, read from cache, written
+    (LARGE, "before"): (3.00, 0.30, 15.00),
+    (LARGE, "after"): (2.00, 0.20, 10.00),
+    (SMALL, "before"): (0.40, 0.10, 1.60),
+    (SMALL, "after"): (0.40, 0.10, 1.60),
+}
 JUDGE_SWITCH = date(2026, 5, 4)  # from here a new rubric, which does not track satisfaction
 JUDGE = "reply-judge"
 JUDGE_VERSIONS = ["rubric-1", "rubric-2"]

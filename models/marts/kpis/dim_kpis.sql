@@ -1,0 +1,30 @@
+with registry as (
+
+    {%- for entry in kpi_registry() %}
+    select
+        '{{ entry.kpi }}' as kpi,
+        '{{ entry.role }}' as role,
+        {{ 'true' if entry.role == 'primary' else 'false' }} as is_primary,
+        '{{ entry.label }}' as label,
+        '{{ entry.unit }}' as unit,
+        '{{ entry.better }}' as better,
+        '{{ entry.method }}' as method,
+        {{ loop.index }} as display_order
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+
+),
+
+final as (
+
+    select
+        {%- for column in ['kpi', 'role', 'label', 'unit', 'better', 'method'] %}
+        cast({{ column }} as {{ dbt.type_string() }}) as {{ column }},
+        {%- endfor %}
+        is_primary,
+        cast(display_order as integer) as display_order
+    from registry
+
+)
+
+select * from final
