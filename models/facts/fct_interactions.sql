@@ -168,7 +168,7 @@ final as (
         case when outcomes.outcome not in ('excluded', 'pending') then outcomes.was_reopened end as was_reopened,
         case when outcomes.outcome not in ('excluded', 'pending')
             then outcomes.arm = 'ai' and not outcomes.escalated end as is_deflected,
-        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.repeat_contact end as repeat_contact,
+        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.basis = 'answer' and outcomes.repeat_contact end as repeat_contact,
         cast(
             case
                 when outcomes.outcome in ('excluded', 'pending') or not outcomes.escalated then null

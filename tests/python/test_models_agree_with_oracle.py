@@ -104,7 +104,7 @@ def check(replay: Replay, landing: dict, as_of: datetime | None) -> None:
     assert rejected ^ expected == set()
     for entity, rows in truth.superseded.items():
         found = replay.rows(
-            f"select source_row_number - 1 from agent_kpis.input.int_{entity}_screened"
+            f"select source_row_number - 1 from agent_kpis.intermediate.int_{entity}_screened"
             " where is_superseded"
         )
         assert {row for (row,) in found} == set(rows), entity

@@ -217,7 +217,7 @@ def test_tickets_count_as_planted(landed, roots, interactions, events):
     root = children["parent_interaction_id"].copy()
     while root.isin(children.index).any():
         root = root.map(children["parent_interaction_id"]).fillna(root)
-    owner = events["interaction_id"].replace(root.to_dict())
+    owner = events["interaction_id"].map(root).fillna(events["interaction_id"])
     happened = pd.DataFrame({"root": owner, "at": events["occurred_at"]})
     resolved = happened[
         (events["event_type"] == "resolved") & (events["actor_kind"] != "system")

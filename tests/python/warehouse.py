@@ -143,7 +143,7 @@ class Replay:
         self.connection.execute("set threads = 1")
         self.connection.execute("attach ':memory:' as agent_kpis")
         self.connection.execute(f"attach '{build.database}' as built (read_only)")
-        for schema in ("staging", "input", "facts", "marts", "config"):
+        for schema in ("staging", "intermediate", "input", "facts", "marts", "config"):
             self.connection.execute(f"create schema if not exists agent_kpis.{schema}")
         for name in seed_columns():
             self.connection.execute(

@@ -37,7 +37,7 @@ def write_story(
 ) -> dict:
     """Write the landing files and `truth.json` into the folder `to`; return the planted truth.
 
-    The same seed gives the same rows. About 20,000 interactions and 11 MB, in a few seconds.
+    The same seed gives the same rows. About 20,000 interactions and 5 MB, in a few seconds.
     """
     say = progress or (lambda message: None)
     rng = np.random.default_rng(seed)

@@ -64,7 +64,8 @@ def interaction_table(rng: np.random.Generator, cases: Cases, history: History) 
             "source_system": pick(plot.SOURCES, cases.channel[root]),
         }
     )
-    lost = rng.choice(np.flatnonzero(group[: len(own)] == plot.HOLDOUT), plot.LOST_PARENTS)
+    held_out = np.flatnonzero(group[: len(own)] == plot.HOLDOUT)
+    lost = rng.choice(held_out, plot.LOST_PARENTS, replace=False)
     tables.loc[lost, "parent_interaction_id"] = "int-before-migration"
     return tables
 

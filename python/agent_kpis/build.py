@@ -1,0 +1,204 @@
+"""One dbt build: checks of the configuration before it, progress during it, and what it found."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent_kpis.contract import project_dir, seed_columns
+from agent_kpis.errors import CannotRunError
+
+DATABASE = "agent_kpis.duckdb"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A test that did not pass, or a node that could not be built."""
+
+    node: str
+    status: str  # error, fail or warn
+    message: str
+
+
+@dataclass
+class BuildResult:
+    """What a build left: the private database, its problems, and how long dbt took."""
+
+    database: Path
+    seconds: float
+    nodes: int
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.status == "error"]
+
+    @property
+    def failures(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.status == "fail"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.status == "warn"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 a test failed, 2 something could not be built."""
+        if self.errors:
+            return 2
+        return 1 if self.failures else 0
+
+
+def parse_as_of(text: str | None) -> str:
+    """A time in ISO 8601 as UTC text; empty for the watermark. Raises CannotRunError."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CannotRunError(
+            f"--as-of {text}: not a time. Write 2026-03-09 or 2026-03-09T12:00:00Z."
+        ) from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat()
+
+
+def check_config(folder: Path) -> None:
+    """Every configuration file is there with its columns. Raises CannotRunError."""
+    if not folder.is_dir():
+        raise CannotRunError(f"No configuration folder {folder}. Name one with --config.")
+    example = project_dir() / "seeds"
+    for name, columns in seed_columns().items():
+        file = folder / f"{name}.csv"
+        if not file.is_file():
+            raise CannotRunError(
+                f"{file} is missing. It may be empty but for its header: copy the first line of "
+                f"{example / file.name}."
+            )
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            header = [cell.strip() for cell in next(csv.reader(lines), [])]
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise CannotRunError(
+                f"{file} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. "
+                f"It has: {', '.join(header) or 'nothing'}. "
+                f"models/config/{name}.yml says what each one means."
+            )
+
+
+def build(
+    data: Path,
+    config: Path,
+    work: Path,
+    as_of: str | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Run `dbt build` over the landing files in `data` with the configuration in `config`.
+
+    Everything dbt writes goes to `work`. `progress` is called with (done, total, node name).
+    Raises CannotRunError where dbt could not start; a result with errors where nodes failed.
+    """
+    moment = parse_as_of(as_of)
+    if not data.is_dir():
+        raise CannotRunError(
+            f"No data folder {data}. Name the folder of your landing files with --data, "
+            "or make the story's with `kpi story --to data/story`."
+        )
+    check_config(config)
+    work.mkdir(parents=True, exist_ok=True)
+    results_file = work / "target" / "run_results.json"
+    results_file.unlink(missing_ok=True)
+    environment = os.environ | {
+        "AGENT_KPIS_DATA": str(data.resolve()),
+        "AGENT_KPIS_CONFIG": str(config.resolve()),
+        "AGENT_KPIS_AS_OF": moment,
+        "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
+        "DBT_TARGET_PATH": str((work / "target").resolve()),
+        "DBT_LOG_PATH": str((work / "logs").resolve()),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    project = str(project_dir())
+    command = [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", "build"]
+    command += ["--project-dir", project, "--profiles-dir", project]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        cwd=project,
+    )
+    messages, notes = follow(process, progress)
+    code = process.wait()
+    if not results_file.is_file():
+        reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
+        raise CannotRunError(readable(reason))
+    return summarise(results_file, work / DATABASE, notes)
+
+
+def follow(
+    process: subprocess.Popen[str], progress: Progress | None
+) -> tuple[list[str], list[str]]:
+    """Read dbt's log lines until it ends; errors and notes are returned, nodes reported."""
+    errors: list[str] = []
+    notes: list[str] = []
+    done, total = 0, 0
+    for line in process.stdout or ():
+        try:
+            event = json.loads(line)
+            name, data, text = event["info"]["name"], event["data"], event["info"]["msg"]
+            level = event["info"]["level"]
+        except (ValueError, KeyError, TypeError):
+            errors.append(line.rstrip())
+            continue
+        if text.startswith("Note: "):
+            notes.append(text.removeprefix("Note: "))
+        elif level == "error" or name == "MainEncounteredError":
+            errors.append(text)
+        if name.startswith("Log") and name.endswith("Result") and "node_info" in data:
+            done += 1
+            total = int(data.get("total") or data.get("num_models") or total)
+            if progress:
+                progress(done, max(total, done), data["node_info"]["node_name"])
+    return errors, notes
+
+
+def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResult:
+    found = json.loads(results_file.read_text(encoding="utf-8"))
+    manifest = json.loads((results_file.parent / "manifest.json").read_text(encoding="utf-8"))
+    problems = []
+    for result in found["results"]:
+        if result["status"] not in ("error", "fail", "warn"):
+            continue
+        node = manifest["nodes"].get(result["unique_id"]) or manifest["unit_tests"].get(
+            result["unique_id"], {}
+        )
+        message = readable(result.get("message") or "")
+        if result["status"] != "error" and node.get("description"):
+            message = f"{node['description']} ({message})"
+        problems.append(Problem(node.get("name", result["unique_id"]), result["status"], message))
+    return BuildResult(database, found["elapsed_time"], len(found["results"]), problems, notes)
+
+
+def readable(message: str) -> str:
+    """dbt's message without its frame: where in our macros it came from does not help a user."""
+    lines = [line.rstrip() for line in message.splitlines()]
+    frame = re.compile(
+        r"^(Encountered an error:|(Compilation|Runtime|Database) Error.*)$"
+        r"|^\s*> in macro|^\s*> called by|^\s*compiled code at|^\s*in macro "
+    )
+    kept = [line.strip() for line in lines if line.strip() and not frame.match(line)]
+    return "\n".join(kept[:8])

@@ -1,0 +1,237 @@
+"""The `kpi` command. Exit codes: 0 fine, 1 failed, 2 could not run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agent_kpis.build import DATABASE, BuildResult, build
+from agent_kpis.errors import CannotRunError
+
+console = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/story"),
+    show_default=True,
+    help="Folder of the landing files.",
+)
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of the configuration CSVs. Default: DATA/config where it exists, else seeds.",
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Where the results go.",
+)
+as_of_option = click.option(
+    "--as-of",
+    default=None,
+    metavar="TIME",
+    help="Speak for this moment (UTC, ISO 8601). Default: the latest event in the data.",
+)
+to_option = click.option(
+    "--to", type=click.Path(path_type=Path), required=True, help="Folder to write to."
+)
+
+
+@click.group()
+@click.version_option(package_name="agent-kpis")
+def cli() -> None:
+    """Hold an AI support agent accountable to business KPIs."""
+
+
+@cli.command()
+@to_option
+@click.option("--seed", type=int, default=None, help="Another story of the same plot.")
+def story(to: Path, seed: int | None) -> None:
+    """Write the landing files of a company that lived the article's case."""
+    from agent_kpis.story import write_story
+
+    arguments = {} if seed is None else {"seed": seed}
+    with step("story") as say:
+        write_story(to, progress=say, **arguments)
+    console.print(f"The story's landing files and its planted truth (truth.json) are in {to}")
+
+
+@cli.group()
+def load() -> None:
+    """Turn data of another shape into landing files with their configuration."""
+
+
+@load.command("tau2")
+@click.argument("source", type=click.Path(path_type=Path))
+@to_option
+def load_tau2_command(source: Path, to: Path) -> None:
+    """Load the runs of the tau2 benchmark from the folder SOURCE."""
+    from agent_kpis.loaders.tau2 import load_tau2
+
+    with step("load") as say:
+        report_load(load_tau2(source, to, progress=say), to)
+
+
+@load.command("event-log")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--map",
+    "mapping",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Mapping file, or the name of one that is shipped (bpi13).",
+)
+@to_option
+def load_event_log_command(file: Path, mapping: Path, to: Path) -> None:
+    """Load a flat event log (CSV or parquet, one row an event) by a mapping file."""
+    from agent_kpis.loaders.event_log import load_event_log
+
+    shipped = files("agent_kpis") / "loaders" / "mappings" / f"{mapping.name}.yml"
+    if not mapping.exists() and shipped.is_file():
+        mapping = Path(str(shipped))
+    with step("load") as say:
+        report_load(load_event_log(file, mapping, to, progress=say), to)
+
+
+def report_load(summary: dict, to: Path) -> None:
+    for name, value in summary.items():
+        if name != "warnings" and not isinstance(value, dict):
+            console.print(f"  {name.replace('_', ' ')}: {value}")
+    for warning in summary.get("warnings", []):
+        console.print(f"[yellow]warning:[/yellow] {warning}")
+    console.print(f"Now: kpi run --data {to}")
+
+
+@cli.command()
+@data_option
+@config_option
+@out_option
+@as_of_option
+def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
+    """The whole run: dbt build, publish, scorecard."""
+    from agent_kpis.publish import publish
+    from agent_kpis.scorecard import show
+
+    started = time.monotonic()
+    result = run_build(data, config, out, as_of)
+    if result.exit_code:
+        sys.exit(result.exit_code)
+    written = publish(result.database, out)
+    show(written[0], console)
+    console.print(f"\nServed database  {written[0]}  (schemas input, facts, marts)")
+    console.print(f"Marts as parquet {out / 'marts'}  ({len(written) - 1} files)")
+    console.print(f"[dim]{time.monotonic() - started:.0f} s, of which dbt {result.seconds:.0f} s[/dim]")
+
+
+@cli.command("build")
+@data_option
+@config_option
+@out_option
+@as_of_option
+def build_command(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
+    """dbt build alone, into OUT's private database."""
+    sys.exit(run_build(data, config, out, as_of).exit_code)
+
+
+@cli.command("publish")
+@out_option
+def publish_command(out: Path) -> None:
+    """Swap the last build into the served database and the parquet files."""
+    from agent_kpis.publish import publish
+
+    private = work_folder(out) / DATABASE
+    if not private.is_file():
+        raise CannotRunError(f"Nothing to publish: no {private}. Run `kpi build` first.")
+    for file in publish(private, out):
+        console.print(str(file))
+
+
+@cli.command()
+@out_option
+def scorecard(out: Path) -> None:
+    """Print the scorecard of the served database."""
+    from agent_kpis.scorecard import show
+
+    served = out / DATABASE
+    if not served.is_file():
+        raise CannotRunError(f"No served database {served}. Run `kpi run` first.")
+    show(served, console)
+
+
+def work_folder(out: Path) -> Path:
+    """Where dbt's private database and artifacts are."""
+    return out / ".work"
+
+
+def run_build(data: Path, config: Path | None, out: Path, as_of: str | None) -> BuildResult:
+    """Build with progress, and say what went wrong."""
+    if config is None:
+        own = data / "config"
+        config = own if own.is_dir() else Path("seeds")
+    with progress_bar() as bar:
+        task = bar.add_task("dbt build: reading the project", total=None)
+
+        def advance(done: int, total: int, node: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"dbt build: {node[:40]}")
+
+        result = build(data, config, work_folder(out), as_of, advance)
+        bar.update(task, description="dbt build")
+    for note in result.notes:
+        console.print(f"[dim]note: {note}[/dim]", markup=True)
+    for problem in result.problems:
+        colour = "yellow" if problem.status == "warn" else "red"
+        word = {"warn": "warning", "fail": "test failed", "error": "error"}[problem.status]
+        stderr.print(f"[{colour}]{word}:[/{colour}] {problem.node}: ", end="")
+        stderr.print(problem.message, markup=False)
+    if result.exit_code:
+        kept = "What was published before is untouched." if (out / DATABASE).exists() else ""
+        stderr.print(f"Nothing was published. {kept}".rstrip())
+    return result
+
+
+def progress_bar() -> Progress:
+    """A bar in a terminal; nothing that scrolls in a log file."""
+    columns = [TextColumn("{task.description:<52}"), BarColumn(), MofNCompleteColumn()]
+    return Progress(*columns, TimeElapsedColumn(), console=console)
+
+
+class step:  # noqa: N801 - reads as a statement
+    """Lines of progress with a name in front."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> Callable[[str], None]:
+        return lambda text: console.print(f"[dim]{self.name}: {text}[/dim]")
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def main() -> None:
+    """Entry point: errors that the user can mend become one message and exit code 2."""
+    from agent_kpis.loaders import LoadError
+
+    try:
+        cli(standalone_mode=False)
+    except (CannotRunError, LoadError, FileNotFoundError, PermissionError) as error:
+        stderr.print("[red]could not run:[/red] ", end="")
+        stderr.print(str(error), markup=False)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(2)
