@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,6 +99,25 @@ def check_config(folder: Path) -> None:
             )
 
 
+def inside_project(config: Path, owner: Path) -> str:
+    """The configuration folder as dbt may have it: inside the project, relative to it.
+
+    dbt writes a seed's compiled SQL to target/<path of the seed>; for a path outside the project
+    that is the CSV itself. So a folder elsewhere is copied in, to a place of its own for `owner`.
+    """
+    project = project_dir().resolve()
+    folder = config.resolve()
+    if folder.is_relative_to(project):
+        return str(folder.relative_to(project))
+    digest = hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:12]
+    copy = project / ".kpi" / digest
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    for name in seed_columns():
+        shutil.copyfile(folder / f"{name}.csv", copy / f"{name}.csv")
+    return str(copy.relative_to(project))
+
+
 def build(
     data: Path,
     config: Path,
@@ -121,7 +142,7 @@ def build(
     results_file.unlink(missing_ok=True)
     environment = os.environ | {
         "AGENT_KPIS_DATA": str(data.resolve()),
-        "AGENT_KPIS_CONFIG": str(config.resolve()),
+        "AGENT_KPIS_CONFIG": inside_project(config, work),
         "AGENT_KPIS_AS_OF": moment,
         "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
         "DBT_TARGET_PATH": str((work / "target").resolve()),

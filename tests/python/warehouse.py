@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from agent_kpis.build import inside_project
 from agent_kpis.contract import entities, seed_columns
 from support import REPOSITORY
 
@@ -111,7 +112,7 @@ def dbt(
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "AGENT_KPIS_DATA": str(data),
-        "AGENT_KPIS_CONFIG": str(config or project / "seeds"),
+        "AGENT_KPIS_CONFIG": inside_project(config, folder) if config else "seeds",
         "AGENT_KPIS_DATABASE": str(folder / "agent_kpis.duckdb"),
         "AGENT_KPIS_AS_OF": str(as_of or ""),
         "DBT_TARGET_PATH": str(folder / "target"),
