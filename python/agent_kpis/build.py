@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+
 from agent_kpis.contract import project_dir, seed_columns
 from agent_kpis.errors import CannotRunError
 
 DATABASE = "agent_kpis.duckdb"
+SHOWN_ROWS = 5
 Progress = Callable[[int, int, str], None]
 
 
@@ -208,10 +211,24 @@ def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResu
             result["unique_id"], {}
         )
         message = readable(result.get("message") or "")
-        if result["status"] != "error" and node.get("description"):
-            message = f"{node['description']} ({message})"
+        if node.get("resource_type") == "test" and result["status"] != "error":
+            message = f"{node.get('description') or message} "
+            message += examples(database, result.get("compiled_code") or "", result["failures"])
         problems.append(Problem(node.get("name", result["unique_id"]), result["status"], message))
     return BuildResult(database, found["elapsed_time"], len(found["results"]), problems, notes)
+
+
+def examples(database: Path, sql: str, n: int | None) -> str:
+    """The first rows that a test found, as text."""
+    with duckdb.connect(str(database), read_only=True) as con:
+        cursor = con.execute(f"select * from ({sql}) limit {SHOWN_ROWS}")
+        names = [column[0] for column in cursor.description]
+        rows = [
+            ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+            for row in cursor.fetchall()
+        ]
+    more = "" if n is None or n <= len(rows) else f"\n  ... {n} rows in all"
+    return "".join(f"\n  {row}" for row in rows) + more
 
 
 def readable(message: str) -> str:
