@@ -6,12 +6,14 @@
     {%- set k = 'cast(' ~ successes ~ ' as ' ~ type_double() ~ ')' -%}
     {%- set m = 'nullif(cast(' ~ n ~ ' as ' ~ type_double() ~ '), 0)' -%}
     {%- set z2 = '(' ~ z95() ~ ' * ' ~ z95() ~ ')' -%}
-    {# rounding must not carry a limit past 0 or 1 -#}
-    least(greatest(
-        ({{ k }} + {{ z2 }} / 2 {{ '-' if side == 'lower' else '+' }} {{ z95() }}
-            * sqrt({{ k }} * ({{ m }} - {{ k }}) / {{ m }} + {{ z2 }} / 4)) / ({{ m }} + {{ z2 }}),
-        0
-    ), 1)
+    {#- At the ends the limit is exact; computed, rounding may carry it past the value. -#}
+    case
+        when {{ m }} is not null and {{ k }} {{ '<= 0' if side == 'lower' else '>= ' ~ m }} then {{ 0 if side == 'lower' else 1 }}
+        else (
+            {{ k }} + {{ z2 }} / 2 {{ '-' if side == 'lower' else '+' }} {{ z95() }}
+            * sqrt({{ k }} * ({{ m }} - {{ k }}) / {{ m }} + {{ z2 }} / 4)
+        ) / ({{ m }} + {{ z2 }})
+    end
 {%- endmacro %}
 
 {#- Standard error of a mean from its sum and sum of squares; null below two observations. -#}

@@ -214,8 +214,17 @@ def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResu
         if node.get("resource_type") == "test" and result["status"] != "error":
             message = f"{node.get('description') or message} "
             message += examples(database, result.get("compiled_code") or "", result["failures"])
-        problems.append(Problem(node.get("name", result["unique_id"]), result["status"], message))
+        problems.append(Problem(title(node, result["unique_id"]), result["status"], message))
     return BuildResult(database, found["elapsed_time"], len(found["results"]), problems, notes)
+
+
+def title(node: dict, unique_id: str) -> str:
+    """A generic test by what it tests and how; anything else by its name."""
+    tested = node.get("attached_node") or node.get("file_key_name") or ""
+    generic = (node.get("test_metadata") or {}).get("name")
+    if generic and tested:
+        return f"{tested.split('.')[-1]}: {generic}"
+    return node.get("name", unique_id)
 
 
 def examples(database: Path, sql: str, n: int | None) -> str:
@@ -224,7 +233,9 @@ def examples(database: Path, sql: str, n: int | None) -> str:
         cursor = con.execute(f"select * from ({sql}) limit {SHOWN_ROWS}")
         names = [column[0] for column in cursor.description]
         rows = [
-            ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+            ", ".join(
+                f"{name} {value}" for name, value in zip(names, row, strict=True) if value is not None
+            )
             for row in cursor.fetchall()
         ]
     more = "" if n is None or n <= len(rows) else f"\n  ... {n} rows in all"
