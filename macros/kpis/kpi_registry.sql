@@ -56,6 +56,26 @@
     ]) }}
 {% endmacro %}
 
+{#- The parts of a row that holds nothing but a shared cost. -#}
+{% macro only_cost_parts(amount) %}
+    {%- for part in kpi_parts() %}
+        {{ amount if part in ['cost_usd', 'cost_priced_usd', 'cost_unallocated_usd'] else 0 }} as {{ part }}{{ "," if not loop.last }}
+    {%- endfor %}
+{% endmacro %}
+
+{% macro typed_kpi_parts() %}
+    {%- for part in kpi_parts() %}
+        {%- if part.startswith('n_') -%}
+            {%- set type = 'bigint' -%}
+        {%- elif part.endswith('_usd') -%}
+            {%- set type = type_money() -%}
+        {%- else -%}
+            {%- set type = type_double() -%}
+        {%- endif %}
+        cast({{ part }} as {{ type }}) as {{ part }}{{ "," if not loop.last }}
+    {%- endfor %}
+{% endmacro %}
+
 {% macro sum_kpi_parts(relation=none) %}
     {%- for part in kpi_parts() %}
         sum({{ relation ~ '.' if relation }}{{ part }}) as {{ part }}{{ "," if not loop.last }}

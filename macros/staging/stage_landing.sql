@@ -42,7 +42,7 @@ cast_rows as (
         nullif(
             concat(
                 ','
-                {%- for column in columns if present.get(column.name) == 'VARCHAR' and column.data_type != 'string' %},
+                {%- for column in columns if column.name in present and column.data_type != 'string' %},
                 case
                     when source.{{ column.name }} is not null
                         and {{ try_cast('source.' ~ column.name, column.data_type) }} is null
@@ -65,13 +65,18 @@ select * from cast_rows
 {% macro check_landing_columns(entity, columns, landing) %}
     {%- set known = columns | map(attribute='name') | list -%}
     {%- set missing = [] -%}
+    {%- set repeated = landing.repeated | select('in', known) | unique | list -%}
+    {%- if repeated -%}
+        {{ exceptions.raise_compiler_error(landing.file ~ " has more than one column " ~ repeated | join(", ") ~ ". Keep the one that counts.") }}
+    {%- endif -%}
     {%- for column in columns if is_required(column) and column.name not in landing.columns -%}
         {%- do missing.append(column.name) -%}
     {%- endfor -%}
     {%- if missing -%}
         {{ exceptions.raise_compiler_error(
             landing.file ~ " lacks the required column" ~ ("s " if missing | length > 1 else " ") ~ missing | join(", ")
-            ~ ". It has: " ~ landing.columns.keys() | join(", ")
+            ~ ". It has: " ~ landing.columns.keys() | reject('equalto', 'file_row_number') | join(", ")
+            ~ (" (columns are to be divided by commas)" if landing.columns | length == 1 and landing.file.endswith('.csv'))
             ~ ". Rename or add it; models/input/input_" ~ entity ~ ".yml is the contract."
         ) }}
     {%- endif -%}

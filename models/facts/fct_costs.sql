@@ -1,6 +1,11 @@
 with interactions as (
 
-    select interaction_id, agent_name, agent_version, arm from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        agent_name,
+        agent_version,
+        arm
+    from {{ ref('int_interactions_configured') }}
 
 ),
 

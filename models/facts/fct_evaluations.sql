@@ -14,13 +14,22 @@ roots as (
 
 spans as (
 
-    select span_id, interaction_id, agent_name, agent_version from {{ ref('fct_spans') }}
+    select
+        span_id,
+        interaction_id,
+        agent_name,
+        agent_version
+    from {{ ref('fct_spans') }}
 
 ),
 
 interactions as (
 
-    select interaction_id, agent_name, agent_version from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        agent_name,
+        agent_version
+    from {{ ref('int_interactions_configured') }}
 
 ),
 

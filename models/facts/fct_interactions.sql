@@ -8,11 +8,11 @@ with timeline as (
 as_of_timeline as (
 
     select
-        interaction_id,
-        completion_definition,
         {%- for basis in completion_bases() %}
-        {{ basis }}_stood_as_of_at as {{ basis }}_stood_at{{ "," if not loop.last }}
+        {{ basis }}_stood_as_of_at as {{ basis }}_stood_at,
         {%- endfor %}
+        interaction_id,
+        completion_definition
     from timeline
 
 ),
@@ -36,7 +36,7 @@ completions as (
         {{ basis_column('timeline', 'evidence_rank') }} as evidence_rank,
         resolutions.resolved_at,
         timeline.handed_off_at is not null
-            or (timeline.arm = 'ai' and timeline.human_touched_at is not null) as escalated
+        or (timeline.arm = 'ai' and timeline.human_touched_at is not null) as escalated
     from timeline
     inner join resolutions on timeline.interaction_id = resolutions.interaction_id
 
@@ -69,8 +69,8 @@ handling_ends as (
     from outcomes
     left join {{ ref('int_completion_moments') }} as moments
         on outcomes.interaction_id = moments.interaction_id
-        and outcomes.basis = moments.basis
-        and outcomes.resolved_at < moments.next_undo_at
+            and outcomes.basis = moments.basis
+            and outcomes.resolved_at < moments.next_undo_at
     where outcomes.channel_kind = 'sync' and outcomes.resolved_at is not null
     group by outcomes.interaction_id, outcomes.resolved_at
 
@@ -84,7 +84,7 @@ handling as (
     from handling_ends
     inner join {{ ref('int_interaction_events') }} as events
         on handling_ends.interaction_id = events.interaction_id
-        and (handling_ends.ended_at is null or events.occurred_at < handling_ends.ended_at)
+            and (handling_ends.ended_at is null or events.occurred_at < handling_ends.ended_at)
     group by handling_ends.interaction_id
 
 ),
@@ -104,7 +104,7 @@ failed_turns as (
     from outcomes
     inner join {{ ref('fct_spans') }} as spans
         on outcomes.interaction_id = spans.interaction_id
-        and spans.started_at < outcomes.handed_off_at
+            and spans.started_at < outcomes.handed_off_at
     where spans.is_error
     group by outcomes.interaction_id
 
@@ -119,14 +119,16 @@ asks as (
     from {{ ref('int_interaction_events') }} as events
     inner join outcomes
         on events.interaction_id = outcomes.interaction_id
-        and events.occurred_at < outcomes.handed_off_at
+            and events.occurred_at < outcomes.handed_off_at
     where events.event_type = 'question_asked' and events.question_key is not null
 
 ),
 
 repeated_asks as (
 
-    select interaction_id, count(*) as n_repeated_asks
+    select
+        interaction_id,
+        count(*) as n_repeated_asks
     from asks
     where occurred_at > first_asked_at
     group by interaction_id
@@ -163,11 +165,13 @@ final as (
         cast(outcomes.exclusion_reason as {{ dbt.type_string() }}) as exclusion_reason,
         case when outcomes.outcome not in ('excluded', 'pending') then outcomes.outcome = 'completed' end as is_completed,
         case when outcomes.outcome not in ('excluded', 'pending')
-            then coalesce(outcomes.completed_at <= outcomes.deadline_at, false) end as is_resolved,
+                then coalesce(outcomes.completed_at <= outcomes.deadline_at, false)
+        end as is_resolved,
         case when outcomes.outcome not in ('excluded', 'pending') then outcomes.escalated end as is_escalated,
         case when outcomes.outcome not in ('excluded', 'pending') then outcomes.was_reopened end as was_reopened,
         case when outcomes.outcome not in ('excluded', 'pending')
-            then outcomes.arm = 'ai' and not outcomes.escalated end as is_deflected,
+                then outcomes.arm = 'ai' and not outcomes.escalated
+        end as is_deflected,
         case when outcomes.outcome not in ('excluded', 'pending') then outcomes.basis = 'answer' and outcomes.repeat_contact end as repeat_contact,
         cast(
             case
@@ -210,7 +214,7 @@ final as (
     left join handling on outcomes.interaction_id = handling.interaction_id
     left join reasons
         on outcomes.handed_off_reason = reasons.reason
-        and {{ is_effective('reasons', 'outcomes.handed_off_at') }}
+            and {{ is_effective('reasons', 'outcomes.handed_off_at') }}
     left join failed_turns on outcomes.interaction_id = failed_turns.interaction_id
     left join repeated_asks on outcomes.interaction_id = repeated_asks.interaction_id
     left join costs on outcomes.interaction_id = costs.interaction_id

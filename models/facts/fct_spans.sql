@@ -4,8 +4,8 @@ with spans as (
     select
         input.*,
         input.reported_cost_usd is not null
-            or input.input_tokens is not null
-            or input.output_tokens is not null as has_usage
+        or input.input_tokens is not null
+        or input.output_tokens is not null as has_usage
     from {{ ref('input_spans') }} as input
     inner join {{ ref('int_as_of') }} as clock on input.started_at <= clock.as_of
 
@@ -19,7 +19,11 @@ roots as (
 
 interactions as (
 
-    select interaction_id, agent_name, agent_version from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        agent_name,
+        agent_version
+    from {{ ref('int_interactions_configured') }}
 
 ),
 
@@ -30,11 +34,21 @@ prices as (
 ),
 
 -- A span that stands above usage repeats it. Climb from every span with usage to those above it.
+parents as (
+
+    select distinct parent_span_id as span_id
+    from spans
+    where parent_span_id is not null
+
+),
+
 inner_spans as (
 
-    select spans.span_id, spans.parent_span_id
+    select
+        spans.span_id,
+        spans.parent_span_id
     from spans
-    inner join (select distinct parent_span_id from spans) as parents on spans.span_id = parents.parent_span_id
+    inner join parents on spans.span_id = parents.span_id
 
 ),
 
@@ -80,7 +94,7 @@ priced as (
     left join repetitions on spans.span_id = repetitions.span_id
     left join prices
         on spans.model = prices.model
-        and {{ is_effective('prices', 'spans.started_at') }}
+            and {{ is_effective('prices', 'spans.started_at') }}
 
 ),
 

@@ -1,6 +1,8 @@
 with surveys as (
 
-    select input.*, clock.as_of
+    select
+        input.*,
+        clock.as_of
     from {{ ref('input_surveys') }} as input
     inner join {{ ref('int_as_of') }} as clock on input.sent_at <= clock.as_of
 
@@ -14,7 +16,10 @@ roots as (
 
 interactions as (
 
-    select interaction_id, opened_at from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        opened_at
+    from {{ ref('int_interactions_configured') }}
 
 ),
 
@@ -42,7 +47,7 @@ known as (
     inner join interactions on roots.root_interaction_id = interactions.interaction_id
     left join scales
         on surveys.survey_source = scales.survey_source
-        and {{ is_effective('scales', 'surveys.sent_at') }}
+            and {{ is_effective('scales', 'surveys.sent_at') }}
 
 ),
 

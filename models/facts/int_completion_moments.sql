@@ -7,7 +7,9 @@ with events as (
 -- Resolution: only interactions that were ever reopened need to look ahead.
 reopened_interactions as (
 
-    select distinct interaction_id from events where event_type = 'reopened'
+    select distinct interaction_id
+    from events
+    where event_type = 'reopened'
 
 ),
 
@@ -44,11 +46,19 @@ looking_ahead as (
 
 resolutions as (
 
-    select interaction_id, occurred_at, next_undo_at, evidence_rank
+    select
+        interaction_id,
+        occurred_at,
+        next_undo_at,
+        evidence_rank
     from looking_ahead
     where event_type = 'resolved'
     union all
-    select interaction_id, occurred_at, null as next_undo_at, evidence_rank
+    select
+        interaction_id,
+        occurred_at,
+        null as next_undo_at,
+        evidence_rank
     from resolution_events
     where not has_reopening
 
@@ -79,7 +89,6 @@ booking_events as (
 booking_states as (
 
     select
-        *,
         {%- for state, gained, lost in [
             ('is_confirmed', 'booking_confirmed', 'booking_cancelled'),
             ('is_paid', 'payment_processed', 'payment_reversed'),
@@ -88,8 +97,9 @@ booking_states as (
             partition by interaction_id order by position rows between unbounded preceding and current row
         ) > max(case when event_type = '{{ lost }}' then position else 0 end) over (
             partition by interaction_id order by position rows between unbounded preceding and current row
-        ) as {{ state }}{{ "," if not loop.last }}
+        ) as {{ state }},
         {%- endfor %}
+        booking_events.*
     from booking_events
 
 ),
@@ -118,7 +128,9 @@ booking_outlook as (
 -- Answer: asks, in sessions.
 asking_interactions as (
 
-    select distinct interaction_id from events where event_type = 'question_asked'
+    select distinct interaction_id
+    from events
+    where event_type = 'question_asked'
 
 ),
 
@@ -141,7 +153,7 @@ silences as (
         *,
         lag(occurred_at) over (partition by interaction_id order by occurred_at) as previous_at,
         sum(is_close) over (partition by interaction_id order by occurred_at rows between unbounded preceding and current row)
-            - is_close as n_closed_before
+        - is_close as n_closed_before
     from points_in_time
 
 ),
@@ -152,7 +164,7 @@ ask_points as (
         interaction_id,
         occurred_at,
         coalesce({{ seconds_between('previous_at', 'occurred_at') }} > {{ var('session_gap_minutes') }} * 60, false)
-            or n_closed_before > lag(n_closed_before) over (partition by interaction_id order by occurred_at)
+        or n_closed_before > lag(n_closed_before) over (partition by interaction_id order by occurred_at)
             as starts_session,
         lag(occurred_at) over (partition by interaction_id order by occurred_at) as previous_ask_at
     from silences
@@ -162,7 +174,9 @@ ask_points as (
 
 second_sessions as (
 
-    select interaction_id, min(occurred_at) as started_at
+    select
+        interaction_id,
+        min(occurred_at) as started_at
     from ask_points
     where previous_ask_at is not null and starts_session
     group by interaction_id
@@ -187,7 +201,11 @@ questions as (
 
 answers as (
 
-    select interaction_id, occurred_at, question_key, evidence_rank
+    select
+        interaction_id,
+        occurred_at,
+        question_key,
+        evidence_rank
     from events
     where event_type = 'question_answered'
 
@@ -207,12 +225,12 @@ asks_with_answers as (
     from questions
     left join answers
         on questions.interaction_id = answers.interaction_id
-        and questions.occurred_at <= answers.occurred_at
-        and (
-            questions.question_key is null
-            or answers.question_key is null
-            or questions.question_key = answers.question_key
-        )
+            and questions.occurred_at <= answers.occurred_at
+            and (
+                questions.question_key is null
+                or answers.question_key is null
+                or questions.question_key = answers.question_key
+            )
     where questions.is_first_session
 
 ),
@@ -246,8 +264,8 @@ answer_moments as (
     from answered_questions as answered
     left join questions as later
         on answered.interaction_id = later.interaction_id
-        and answered.question = later.question
-        and answered.asked_at < later.occurred_at
+            and answered.question = later.question
+            and answered.asked_at < later.occurred_at
     group by
         answered.interaction_id,
         answered.question,

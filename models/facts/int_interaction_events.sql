@@ -6,7 +6,11 @@ with roots as (
 
 interactions as (
 
-    select interaction_id, matures_at, as_of from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        matures_at,
+        as_of
+    from {{ ref('int_interactions_configured') }}
 
 ),
 

@@ -17,9 +17,9 @@ follow_ups as (
     from interactions as child
     inner join interactions as parent
         on child.parent_interaction_id = parent.interaction_id
-        and child.interaction_id != parent.interaction_id
-        -- A parent opened later would take over a request that has been judged already.
-        and parent.opened_at <= child.opened_at
+            and child.interaction_id != parent.interaction_id
+            -- A parent opened later would take over a request that has been judged already.
+            and parent.opened_at <= child.opened_at
 
 ),
 

@@ -28,7 +28,10 @@ channels as (
 
 scopes as (
 
-    select distinct agent_name, task_type, launched_at
+    select distinct
+        agent_name,
+        task_type,
+        launched_at
     from ({{ effective_versions(ref('agent_scopes'), ['agent_name', 'task_type']) }}) as versions
     where valid_to is null
 
@@ -43,10 +46,10 @@ candidates as (
         row_number() over (
             partition by interactions.interaction_id
             order by
-                case when scopes.launched_at <= interactions.opened_at then 0 else 1 end,
+                case when scopes.launched_at <= interactions.opened_at then 0 else 1 end asc,
                 case when scopes.launched_at <= interactions.opened_at then scopes.launched_at end desc nulls last,
-                scopes.launched_at,
-                scopes.agent_name
+                scopes.launched_at asc,
+                scopes.agent_name asc
         ) as preference
     from interactions
     inner join scopes on interactions.task_type = scopes.task_type
@@ -56,7 +59,9 @@ candidates as (
 
 scope_agents as (
 
-    select interaction_id, agent_name
+    select
+        interaction_id,
+        agent_name
     from candidates
     where preference = 1
 
@@ -93,10 +98,10 @@ configured as (
     from interactions
     left join task_types
         on interactions.task_type = task_types.task_type
-        and {{ is_effective('task_types', 'interactions.opened_at') }}
+            and {{ is_effective('task_types', 'interactions.opened_at') }}
     left join channels
         on interactions.channel = channels.channel
-        and {{ is_effective('channels', 'interactions.opened_at') }}
+            and {{ is_effective('channels', 'interactions.opened_at') }}
     left join scope_agents on interactions.interaction_id = scope_agents.interaction_id
 
 ),
@@ -134,8 +139,8 @@ final as (
     cross join {{ ref('int_as_of') }} as clock
     left join {{ ref('dim_agent_versions') }} as versions
         on configured.agent_version is null
-        and configured.agent_name = versions.agent_name
-        and {{ is_effective('versions', 'configured.opened_at') }}
+            and configured.agent_name = versions.agent_name
+            and {{ is_effective('versions', 'configured.opened_at') }}
 
 )
 

@@ -13,7 +13,10 @@ with human_events as (
 
 interactions as (
 
-    select interaction_id, tier from {{ ref('int_interactions_configured') }}
+    select
+        interaction_id,
+        tier
+    from {{ ref('int_interactions_configured') }}
 
 ),
 
@@ -84,7 +87,7 @@ final as (
     inner join interactions on worked.interaction_id = interactions.interaction_id
     left join rates
         on interactions.tier = rates.tier
-        and {{ is_effective('rates', 'worked.occurred_at') }}
+            and {{ is_effective('rates', 'worked.occurred_at') }}
 
 )
 

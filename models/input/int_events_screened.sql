@@ -6,7 +6,10 @@ with staged as (
 
 interactions as (
 
-    select interaction_id, opened_at from {{ ref('input_interactions') }}
+    select
+        interaction_id,
+        opened_at
+    from {{ ref('input_interactions') }}
 
 ),
 

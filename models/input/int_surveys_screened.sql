@@ -6,7 +6,10 @@ with staged as (
 
 interactions as (
 
-    select interaction_id, opened_at from {{ ref('input_interactions') }}
+    select
+        interaction_id,
+        opened_at
+    from {{ ref('input_interactions') }}
 
 ),
 
@@ -31,7 +34,7 @@ checked as (
     left join interactions on staged.interaction_id = interactions.interaction_id
     left join scales
         on staged.survey_source = scales.survey_source
-        and {{ is_effective('scales', 'staged.sent_at') }}
+            and {{ is_effective('scales', 'staged.sent_at') }}
 
 ),
 

@@ -234,7 +234,9 @@ def examples(database: Path, sql: str, n: int | None) -> str:
         names = [column[0] for column in cursor.description]
         rows = [
             ", ".join(
-                f"{name} {value}" for name, value in zip(names, row, strict=True) if value is not None
+                f"{name} {value}"
+                for name, value in zip(names, row, strict=True)
+                if value is not None
             )
             for row in cursor.fetchall()
         ]
@@ -244,6 +246,8 @@ def examples(database: Path, sql: str, n: int | None) -> str:
 
 def readable(message: str) -> str:
     """dbt's message without its frame: where in our macros it came from does not help a user."""
+    if found := csv_problem(message):
+        return found
     lines = [line.rstrip() for line in message.splitlines()]
     frame = re.compile(
         r"^(Encountered an error:|(Compilation|Runtime|Database) Error.*)$"
@@ -251,3 +255,26 @@ def readable(message: str) -> str:
     )
     kept = [line.strip() for line in lines if line.strip() and not frame.match(line)]
     return "\n".join(kept[:8])
+
+
+def csv_problem(message: str) -> str:
+    """DuckDB's page about a CSV file in one line: file, line, and what is wrong; else nothing."""
+    file = re.search(r"^\s*file = (.+)$", message, re.MULTILINE)
+    if not file or "CSV" not in message:
+        return ""
+    line = re.search(r"CSV Error on Line: (\d+)", message)
+    where = f"{file[1]}, line {line[1]}" if line else file[1]
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    if counts:
+        what = f"{counts[2]} cells, but the header has {counts[1]}"
+    elif "unterminated quote" in message:
+        what = "a quote is opened and not closed as it should be"
+    elif "not utf-8 encoded" in message:
+        what = "not UTF-8 text"
+    elif "invalid state" in message:
+        what = "not a proper CSV file: line ends of two kinds, or a quote in the wrong place"
+    else:
+        what = next((row.strip() for row in message.splitlines() if "Maximum line" in row), "")
+        what = what.rstrip(".") or "not a proper CSV file"
+    text = re.search(r"Original Line: (.{1,80})", message) if line else None
+    return f"{where}: {what}." + (f" The line begins: {text[1].strip()}" if text else "")

@@ -132,7 +132,9 @@ def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
     show(written[0], console)
     console.print(f"\nServed database  {written[0]}  (schemas input, facts, marts)")
     console.print(f"Marts as parquet {out / 'marts'}  ({len(written) - 1} files)")
-    console.print(f"[dim]{time.monotonic() - started:.0f} s, of which dbt {result.seconds:.0f} s[/dim]")
+    console.print(
+        f"[dim]{time.monotonic() - started:.0f} s, of which dbt {result.seconds:.0f} s[/dim]"
+    )
 
 
 @cli.command("build")

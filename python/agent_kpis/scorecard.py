@@ -81,7 +81,8 @@ def show(database: Path, console: Console) -> None:
         gaps = records(
             con,
             """
-            select g.agent_name, sum(n_mature) as n, sum(n_gap) as gap, sum(n_gap_reopened) as reopened,
+            select g.agent_name, sum(n_mature) as n, sum(n_gap) as gap,
+                sum(n_gap_reopened) as reopened,
                 sum(n_gap_abandoned) as abandoned, sum(n_gap_resolved_late) as late
             from marts.deflection_gap g
             where week_start >= (select min(window_start) from marts.kpi_scorecard s

@@ -81,7 +81,9 @@ def same(left: Any, right: Any) -> bool:
 
 
 def differences(expected: dict, found: dict, columns: list[str]) -> list[tuple]:
-    missing = [(key, "row", key in expected, key in found) for key in expected.keys() ^ found.keys()]
+    missing = [
+        (key, "row", key in expected, key in found) for key in expected.keys() ^ found.keys()
+    ]
     return missing + [
         (key, column, expected[key].get(column), found[key][column])
         for key in expected.keys() & found.keys()

@@ -53,13 +53,15 @@ measured as (
     from steps
     left join completion
         on steps.health_date = completion.cohort_date
-        and steps.agent_name = completion.agent_name
+            and steps.agent_name = completion.agent_name
 
 ),
 
 agent_profiles as (
 
-    select distinct agent_name, threshold_profile
+    select distinct
+        agent_name,
+        threshold_profile
     from {{ ref('int_interactions_configured') }}
     where arm = 'ai' and agent_name is not null
 
@@ -167,7 +169,7 @@ final as (
     from measured
     left join levels
         on measured.health_date = levels.health_date
-        and measured.agent_name = levels.agent_name
+            and measured.agent_name = levels.agent_name
 
 )
 

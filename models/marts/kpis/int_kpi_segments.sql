@@ -8,8 +8,8 @@ with daily as (
     from {{ ref('kpi_daily') }} as daily
     inner join {{ ref('int_kpi_window') }} as windows
         on daily.agent_name = windows.agent_name
-        and daily.task_type = windows.task_type
-        and daily.cohort_date between windows.window_start and windows.window_end
+            and daily.task_type = windows.task_type
+            and daily.cohort_date between windows.window_start and windows.window_end
     where daily.arm in ('ai', 'human')
 
 ),

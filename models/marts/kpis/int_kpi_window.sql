@@ -15,7 +15,10 @@ last_mature_days as (
 
 launches as (
 
-    select agent_name, task_type, min(cast(launched_at as date)) as launched_on
+    select
+        agent_name,
+        task_type,
+        min(cast(launched_at as date)) as launched_on
     from {{ ref('agent_scopes') }}
     group by agent_name, task_type
 
@@ -23,7 +26,9 @@ launches as (
 
 first_launches as (
 
-    select agent_name, min(launched_on) as launched_on
+    select
+        agent_name,
+        min(launched_on) as launched_on
     from launches
     group by agent_name
 
@@ -37,7 +42,10 @@ first_days as (
 
 scopes as (
 
-    select distinct agent_name, task_type from daily
+    select distinct
+        agent_name,
+        task_type
+    from daily
 
 ),
 

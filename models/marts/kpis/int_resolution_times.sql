@@ -12,8 +12,8 @@ with interactions as (
     from {{ ref('fct_interactions') }} as facts
     inner join {{ ref('int_kpi_window') }} as windows
         on coalesce(facts.agent_name, '(none)') = windows.agent_name
-        and facts.task_type = windows.task_type
-        and cast(facts.opened_at as date) between windows.window_start and windows.window_end
+            and facts.task_type = windows.task_type
+            and cast(facts.opened_at as date) between windows.window_start and windows.window_end
     where facts.outcome not in ('excluded', 'pending')
 
 ),

@@ -62,14 +62,17 @@ interaction_rows as (
         0 as cost_unallocated_usd,
         sum(case when judged.is_mature_priced then judged.cost_as_double * judged.cost_as_double else 0 end) as cost_square_sum,
         sum(case when judged.is_mature_priced and judged.is_completed then judged.cost_usd else 0 end) as cost_completed_usd,
-        {%- for part in [
-            'n_surveys_sent', 'n_surveys_answered', 'score_sum', 'score_square_sum',
-            'n_in_conversation_answered', 'in_conversation_score_sum', 'in_conversation_score_square_sum',
-        ] %}
-        sum(case when judged.outcome != 'excluded' then coalesce(surveys.{{ part }}, 0) else 0 end) as {{ part }}{{ "," if not loop.last }}
-        {%- endfor %}
+        coalesce(sum(surveys.n_surveys_sent), 0) as n_surveys_sent,
+        coalesce(sum(surveys.n_surveys_answered), 0) as n_surveys_answered,
+        coalesce(sum(surveys.score_sum), 0) as score_sum,
+        coalesce(sum(surveys.score_square_sum), 0) as score_square_sum,
+        coalesce(sum(surveys.n_in_conversation_answered), 0) as n_in_conversation_answered,
+        coalesce(sum(surveys.in_conversation_score_sum), 0) as in_conversation_score_sum,
+        coalesce(sum(surveys.in_conversation_score_square_sum), 0) as in_conversation_score_square_sum
     from judged
-    left join surveys on judged.interaction_id = surveys.interaction_id
+    left join surveys
+        on judged.interaction_id = surveys.interaction_id
+            and judged.outcome != 'excluded'
     group by 1, 2, 3, 4, 5, 6, 7
 
 ),
@@ -85,13 +88,7 @@ unallocated_rows as (
         'unallocated' as task_type,
         'unallocated' as channel,
         'unallocated' as tier,
-        {%- for part in kpi_parts() %}
-        {% if part in ['cost_usd', 'cost_priced_usd', 'cost_unallocated_usd'] -%}
-        sum(coalesce(amount_usd, 0))
-        {%- else -%}
-        0
-        {%- endif %} as {{ part }}{{ "," if not loop.last }}
-        {%- endfor %}
+        {{- only_cost_parts('sum(coalesce(amount_usd, 0))') }}
     from {{ ref('fct_costs') }}
     where interaction_id is null
     group by 1, 2, 3, 4
@@ -113,15 +110,7 @@ final as (
         {%- for dimension in dimensions %}
         cast({{ dimension }} as {{ dbt.type_string() }}) as {{ dimension }},
         {%- endfor %}
-        {%- for part in kpi_parts() %}
-        {% if part.startswith('n_') -%}
-        cast({{ part }} as bigint)
-        {%- elif part in ['cost_usd', 'cost_priced_usd', 'cost_unallocated_usd', 'cost_completed_usd'] -%}
-        cast({{ part }} as {{ type_money() }})
-        {%- else -%}
-        cast({{ part }} as {{ type_double() }})
-        {%- endif %} as {{ part }}{{ "," if not loop.last }}
-        {%- endfor %}
+        {{- typed_kpi_parts() }}
     from all_rows
 
 )

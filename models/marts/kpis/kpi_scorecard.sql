@@ -38,9 +38,11 @@ measured as (
         {% if entry.method == 'proportion' -%}
         {{ wilson('segments.' ~ entry.numerator, 'segments.' ~ entry.denominator, side) }}
         {%- elif entry.method == 'mean' -%}
-        {{ value }} {{ sign }} {{ z95() }} * {{ standard_error('segments.' ~ entry.numerator, 'segments.' ~ entry.square_sum, 'segments.' ~ entry.denominator) }}
+        {{ value }} {{ sign }} {{ z95() }} * {{ standard_error(
+            'segments.' ~ entry.numerator, 'segments.' ~ entry.square_sum, 'segments.' ~ entry.denominator
+        ) }}
         {%- elif entry.method == 'ratio' -%}
-        {{ value }} * exp({{ sign }} {{ z95() }} * {{ log_ratio_standard_error(
+        {{ value }} * exp({{ sign }}{{ z95() }} * {{ log_ratio_standard_error(
             'segments.n_priced', 'segments.cost_priced_usd', 'segments.cost_unallocated_usd', 'segments.cost_square_sum',
             'segments.n_completed_priced', 'segments.cost_completed_usd',
         ) }})
@@ -68,8 +70,8 @@ measured as (
         {%- endif %}
     from segments
     {%- if entry.method == 'median' %}
-    left join resolution_times
-        on segments.agent_name = resolution_times.agent_name
+left join resolution_times
+    on segments.agent_name = resolution_times.agent_name
         and segments.arm = resolution_times.arm
         and segments.segment_type = resolution_times.segment_type
         and segments.segment = resolution_times.segment
@@ -138,10 +140,10 @@ breaches as (
     from measured
     inner join limits
         on measured.agent_name = limits.agent_name
-        and measured.arm = limits.arm
-        and measured.segment_type = limits.segment_type
-        and measured.segment = limits.segment
-        and measured.kpi = limits.kpi
+            and measured.arm = limits.arm
+            and measured.segment_type = limits.segment_type
+            and measured.segment = limits.segment
+            and measured.kpi = limits.kpi
 
 ),
 
@@ -151,7 +153,7 @@ worst_breaches as (
         breaches.*,
         row_number() over (
             partition by agent_name, arm, segment_type, segment, kpi
-            order by level_number desc nulls last, direction
+            order by level_number desc nulls last, direction asc
         ) as severity
     from breaches
 
@@ -210,9 +212,9 @@ final as (
             case
                 when measured.value is not null
                     then rank() over (
-                        partition by measured.arm, measured.segment_type, measured.segment, measured.kpi
-                        order by case when kpis.better = 'high' then -measured.value else measured.value end nulls last
-                    )
+                            partition by measured.arm, measured.segment_type, measured.segment, measured.kpi
+                            order by case when kpis.better = 'high' then -measured.value else measured.value end nulls last
+                        )
             end as integer
         ) as rank_among_agents,
         cast(measured.note as {{ dbt.type_string() }}) as note
@@ -220,11 +222,11 @@ final as (
     inner join kpis on measured.kpi = kpis.kpi
     left join worst_breaches
         on measured.agent_name = worst_breaches.agent_name
-        and measured.arm = worst_breaches.arm
-        and measured.segment_type = worst_breaches.segment_type
-        and measured.segment = worst_breaches.segment
-        and measured.kpi = worst_breaches.kpi
-        and worst_breaches.severity = 1
+            and measured.arm = worst_breaches.arm
+            and measured.segment_type = worst_breaches.segment_type
+            and measured.segment = worst_breaches.segment
+            and measured.kpi = worst_breaches.kpi
+            and worst_breaches.severity = 1
 
 )
 

@@ -55,8 +55,8 @@ final as (
     from classes
     inner join totals
         on classes.week_start = totals.week_start
-        and classes.agent_name = totals.agent_name
-        and classes.arm = totals.arm
+            and classes.agent_name = totals.agent_name
+            and classes.arm = totals.arm
 
 )
 
