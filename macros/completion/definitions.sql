@@ -14,11 +14,15 @@
     {{ return(names | sort) }}
 {% endmacro %}
 
-{#- The time at which the row's own definition was met, or null. -#}
-{% macro completion_time(definition, timeline) %}
-    case {{ definition }}
+{#-
+    The time at which the row's own definition was met, or null. `horizon`: `maturity` for the outcome; `as_of` for the
+    time to resolution, which reads the same macro over the columns <basis>_stood_as_of_at.
+-#}
+{% macro completion_time(timeline, horizon) %}
+    {%- set stood = '_stood_as_of_at' if horizon == 'as_of' else '_stood_at' -%}
+    case {{ timeline }}.completion_definition
         {%- for name in completion_definitions() %}
-        when '{{ name }}' then {{ context['completed_' ~ name](timeline) | trim }}
+        when '{{ name }}' then {{ context['completed_' ~ name](timeline) | trim | replace('_stood_at', stood) }}
         {%- endfor %}
     end
 {%- endmacro %}

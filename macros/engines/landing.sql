@@ -49,7 +49,7 @@
 
 {#- A path as a literal: quotes doubled, and nothing in it taken for a pattern. -#}
 {% macro duckdb__path(path) -%}
-    {{ return("'" ~ modules.re.sub("([[*?])", "[\\1]", path) | replace("'", "''") ~ "'") }}
+    {{ return("'" ~ modules.re.sub("([\\[*?])", "[\\1]", path) | replace("'", "''") ~ "'") }}
 {%- endmacro %}
 
 {#- The lower-case column names in the first line of a CSV file; the line itself where it is not divided by commas. -#}

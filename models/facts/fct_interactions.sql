@@ -4,41 +4,18 @@ with timeline as (
 
 ),
 
--- The same definition read at two horizons: up to maturity for the outcome, up to as_of for the time to resolution.
-as_of_timeline as (
-
-    select
-        {%- for basis in completion_bases() %}
-        {{ basis }}_stood_as_of_at as {{ basis }}_stood_at,
-        {%- endfor %}
-        interaction_id,
-        completion_definition
-    from timeline
-
-),
-
-resolutions as (
-
-    select
-        interaction_id,
-        {{ completion_time('as_of_timeline.completion_definition', 'as_of_timeline') }} as resolved_at
-    from as_of_timeline
-
-),
-
 completions as (
 
     select
         timeline.*,
-        {{ completion_time('timeline.completion_definition', 'timeline') }} as completed_at,
+        {{ completion_time('timeline', 'maturity') }} as completed_at,
+        {{ completion_time('timeline', 'as_of') }} as resolved_at,
         {{ basis_column('timeline', 'undone') }} as undone,
         {{ basis_column('timeline', 'was_ever_undone') }} as was_reopened,
         {{ basis_column('timeline', 'evidence_rank') }} as evidence_rank,
-        resolutions.resolved_at,
         timeline.handed_off_at is not null
         or (timeline.arm = 'ai' and timeline.human_touched_at is not null) as escalated
     from timeline
-    inner join resolutions on timeline.interaction_id = resolutions.interaction_id
 
 ),
 

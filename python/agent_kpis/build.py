@@ -10,8 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from agent_kpis.contract import project_dir, seed_columns
 from agent_kpis.errors import CannotRunError
 
 DATABASE = "agent_kpis.duckdb"
+DBT = "from dbt.cli.main import cli; cli()"
 SHOWN_ROWS = 5
 Progress = Callable[[int, int, str], None]
 
@@ -154,7 +155,7 @@ def build(
         "PYTHONIOENCODING": "utf-8",
     }
     project = str(project_dir())
-    command = [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", "build"]
+    command = [sys.executable, "-c", DBT, "--log-format", "json", "build"]
     command += ["--project-dir", project, "--profiles-dir", project]
     process = subprocess.Popen(
         command,
@@ -170,7 +171,13 @@ def build(
     if not results_file.is_file():
         reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
         raise CannotRunError(readable(reason))
-    return summarise(results_file, work / DATABASE, notes)
+    result = summarise(results_file, work / DATABASE, notes)
+    copy = str(Path(project) / environment["AGENT_KPIS_CONFIG"])
+    result.problems = [
+        replace(problem, message=problem.message.replace(copy, str(config)))
+        for problem in result.problems
+    ]
+    return result
 
 
 def follow(
@@ -213,7 +220,10 @@ def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResu
         message = readable(result.get("message") or "")
         if node.get("resource_type") == "test" and result["status"] != "error":
             message = f"{node.get('description') or message} "
-            message += examples(database, result.get("compiled_code") or "", result["failures"])
+            test = node.get("test_metadata") or {}
+            required = test["kwargs"]["columns"] if test.get("name") == "none_missing" else []
+            sql = result.get("compiled_code") or ""
+            message += examples(database, sql, result["failures"], required)
         problems.append(Problem(title(node, result["unique_id"]), result["status"], message))
     return BuildResult(database, found["elapsed_time"], len(found["results"]), problems, notes)
 
@@ -227,16 +237,16 @@ def title(node: dict, unique_id: str) -> str:
     return node.get("name", unique_id)
 
 
-def examples(database: Path, sql: str, n: int | None) -> str:
-    """The first rows that a test found, as text."""
+def examples(database: Path, sql: str, n: int | None, required: Sequence[str] = ()) -> str:
+    """The first rows that a test found, as text, with what they lack of `required`."""
     with duckdb.connect(str(database), read_only=True) as con:
         cursor = con.execute(f"select * from ({sql}) limit {SHOWN_ROWS}")
         names = [column[0] for column in cursor.description]
         rows = [
             ", ".join(
-                f"{name} {value}"
+                f"{name} {'(empty)' if value is None else value}"
                 for name, value in zip(names, row, strict=True)
-                if value is not None
+                if value is not None or name in required
             )
             for row in cursor.fetchall()
         ]
@@ -265,16 +275,20 @@ def csv_problem(message: str) -> str:
     line = re.search(r"CSV Error on Line: (\d+)", message)
     where = f"{file[1]}, line {line[1]}" if line else file[1]
     counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    value = re.search(r"Error when converting column (.+?)\. (Could not convert .+)", message)
     if counts:
         what = f"{counts[2]} cells, but the header has {counts[1]}"
+    elif value:
+        what = f"column {value[1]}: {value[2]}".rstrip(".")
     elif "unterminated quote" in message:
         what = "a quote is opened and not closed as it should be"
     elif "not utf-8 encoded" in message:
         what = "not UTF-8 text"
     elif "invalid state" in message:
         what = "not a proper CSV file: line ends of two kinds, or a quote in the wrong place"
+    elif "Maximum line size" in message:
+        what = "a line of more than 2 MB; is a quote not closed?"
     else:
-        what = next((row.strip() for row in message.splitlines() if "Maximum line" in row), "")
-        what = what.rstrip(".") or "not a proper CSV file"
-    text = re.search(r"Original Line: (.{1,80})", message) if line else None
+        what = "not a proper CSV file"
+    text = re.search(r"Original Line:\s*(.{1,80})", message) if line else None
     return f"{where}: {what}." + (f" The line begins: {text[1].strip()}" if text else "")

@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from agent_kpis.build import inside_project
+from agent_kpis.build import DBT, inside_project
 from agent_kpis.contract import entities, seed_columns
 from support import REPOSITORY
 
@@ -118,7 +118,7 @@ def dbt(
         "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
     }
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments]
+    command = [sys.executable, "-c", DBT, "--no-use-colors", *arguments]
     done = subprocess.run(
         [*command, "--project-dir", str(project), "--profiles-dir", str(project)],
         capture_output=True,

@@ -1,0 +1,32 @@
+"""Builds that several test modules look at, made once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kpis.story import write_story
+from warehouse import Build, dbt
+
+
+@pytest.fixture(scope="session")
+def story_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("story")
+    write_story(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def truth(story_folder: Path) -> dict[str, Any]:
+    return json.loads((story_folder / "truth.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def story(story_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """`dbt build` over the story, from an empty database, with every data and unit test."""
+    build = dbt(tmp_path_factory.mktemp("story_build"), "build", data=story_folder)
+    assert build.returncode == 0, build.output
+    return build

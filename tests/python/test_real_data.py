@@ -1,0 +1,148 @@
+"""Data that this project did not make, through the loaders and the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from agent_kpis.loaders.event_log import load_event_log
+from agent_kpis.loaders.tau2 import load_tau2
+from support import REPOSITORY, shared_data
+from warehouse import Build, dbt
+
+MAPPING = REPOSITORY / "python" / "agent_kpis" / "loaders" / "mappings" / "bpi13.yml"
+
+
+@pytest.fixture(scope="module")
+def tau2(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    source = shared_data("tau2")
+    folder = tmp_path_factory.mktemp("tau2")
+    summary = load_tau2(source, folder / "data")
+    build = dbt(
+        folder,
+        "build",
+        data=folder / "data",
+        config=folder / "data" / "config",
+        as_of=summary["all_mature_at"],
+    )
+    assert build.returncode == 0, build.output
+    return build
+
+
+@pytest.fixture(scope="module")
+def bpi13(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    source = shared_data("bpi13") / "incidents.parquet"
+    folder = tmp_path_factory.mktemp("bpi13")
+    load_event_log(source, MAPPING, folder / "data")
+    build = dbt(folder, "build", data=folder / "data", config=folder / "data" / "config")
+    assert build.returncode == 0, build.output
+    return build
+
+
+def test_tau2_by_version_and_domain(tau2: Build) -> None:
+    """Every group of the files, counted there and in kpi_daily."""
+    simulations = shared_data("tau2") / "simulations.parquet"
+    expected = duckdb.execute(
+        f"""
+        select impl, agent, domain, count(*), count(*) filter (reward >= 1),
+            count(*) filter (xfer > 0), sum(agent_cost),
+            count(*) filter (reward >= 1 and xfer = 0)
+        from '{simulations}' group by all order by all
+        """
+    ).fetchall()
+    found = tau2.rows(
+        """
+        select agent_name, agent_version, task_type, sum(n_mature), sum(n_resolved),
+            sum(n_escalated), cast(sum(cost_usd) as double), sum(n_completed)
+        from marts.kpi_daily group by all order by all
+        """
+    )
+    assert len(found) == len(expected) == 13
+    for left, right in zip(found, expected, strict=True):
+        assert left[:6] == right[:6]
+        assert left[6] == pytest.approx(right[6] or 0.0, abs=1e-6)
+        assert left[7] == right[7]
+
+
+def test_tau2_one_group_as_the_readme_has_it(tau2: Build) -> None:
+    found = tau2.row(
+        "select sum(n_mature), sum(n_escalated), round(sum(cost_usd), 4), "
+        "sum(n_resolved) / sum(n_mature) from marts.kpi_daily "
+        "where agent_version = 'gpt-4.1' and agent_name = 'llm_agent' and task_type = 'telecom'"
+    )
+    assert (found[0], found[1], float(found[2]), found[3]) == (40, 25, 3.1110, 0.45)
+
+
+def test_tau2_what_is_not_there_is_null_not_zero(tau2: Build) -> None:
+    assert tau2.value("select sum(n_interactions) from marts.kpi_daily") == 471
+    unpriced = tau2.rows(
+        "select distinct value, note, level from marts.kpi_scorecard "
+        "where kpi = 'cost_per_successful_outcome' and segment like 'ft:%'"
+    )
+    assert unpriced == [(None, "no_priced_interactions", "no_data")]
+    csat = tau2.rows("select distinct value, level from marts.kpi_scorecard where kpi = 'csat'")
+    assert csat == [(None, "no_data")]
+    assert tau2.value("select count(*) from marts.kpi_scorecard where arm = 'human'") == 0
+    assert tau2.value("select sum(n_reopened) from marts.kpi_daily") == 0
+    evidence = tau2.rows(
+        "select distinct completion_evidence from facts.fct_interactions where is_completed"
+    )
+    assert evidence == [("verified",)]
+
+
+def test_bpi13_interactions_and_reopenings(bpi13: Build) -> None:
+    found = bpi13.row(
+        """
+        select count(*), count(*) filter (resolution_was_ever_undone),
+            count(*) filter (
+                resolution_first_undo_at <= resolution_first_completed_at + interval 24 hour
+            ),
+            count(*) filter (resolution_first_completed_at is null),
+            median(epoch(resolution_first_completed_at - opened_at)) / 3600
+        from intermediate.int_interaction_timeline
+        """
+    )
+    assert found[:4] == (7554, 514, 293, 8)
+    assert found[4] == pytest.approx(6.03, abs=0.005)
+    flagged = bpi13.value("select count(*) filter (was_reopened) from facts.fct_interactions")
+    assert flagged == 514
+
+
+def test_bpi13_escalation_from_the_first_line(bpi13: Build) -> None:
+    found = bpi13.row(
+        """
+        with went_higher as (
+            select interaction_id, min(occurred_at) as handed_off_at
+            from input.input_events where event_type = 'handed_off' group by 1
+        )
+        select count(*), count(handed_off_at),
+            count(*) filter (handed_off_at <= matures_at), count(*) filter (is_escalated)
+        from facts.fct_interactions left join went_higher using (interaction_id)
+        where tier = '1st'
+        """
+    )
+    assert found[:2] == (6702, 2156)
+    assert found[2] == found[3] < 2156, "what happened after maturity does not count"
+
+
+def test_bpi13_what_is_not_there_is_null_not_zero(bpi13: Build) -> None:
+    found = bpi13.rows(
+        "select kpi, value, level from marts.kpi_scorecard "
+        "where segment_type = 'all' and kpi in ('csat', 'cost_per_successful_outcome') order by 1"
+    )
+    assert found == [
+        ("cost_per_successful_outcome", None, "no_data"),
+        ("csat", None, "no_data"),
+    ]
+    for mart in ("deflection_gap", "agent_health", "rejected_rows"):
+        assert bpi13.value(f"select count(*) from marts.{mart}") == 0, mart
+
+
+def test_loading_again_gives_the_same_facts(bpi13: Build, tmp_path: Path) -> None:
+    load_event_log(shared_data("bpi13") / "incidents.parquet", MAPPING, tmp_path / "data")
+    again = dbt(tmp_path, "run", "--empty", "--select", "stg_files__events", data=tmp_path / "data")
+    assert again.returncode == 0, again.output
+    n = duckdb.execute(f"select count(*) from '{tmp_path}/data/events.parquet'").fetchone()[0]
+    assert n == bpi13.value("select count(*) from input.input_events")
