@@ -28,9 +28,7 @@ lint: $(VENV)/.dev
 	@scripts/lint
 
 format: $(VENV)/.dev
-	$(VENV)/bin/ruff check --fix python tests/python
-	$(VENV)/bin/ruff format python tests/python
-	$(VENV)/bin/sqlfluff fix --templater jinja models tests analyses
+	@scripts/lint fix
 
 setup: $(VENV)/.dev
 

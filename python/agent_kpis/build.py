@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import yaml
 
 from agent_kpis.contract import project_dir, seed_columns
 from agent_kpis.errors import CannotRunError
@@ -156,6 +157,8 @@ def build(
     }
     project = str(project_dir())
     command = [sys.executable, "-c", DBT, "--log-format", "json", "build"]
+    # Unit tests test the models, not the data: they belong to `dbt build` and CI.
+    command += ["--exclude-resource-type", "unit_test"]
     command += ["--project-dir", project, "--profiles-dir", project]
     process = subprocess.Popen(
         command,
@@ -210,6 +213,7 @@ def follow(
 def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResult:
     found = json.loads(results_file.read_text(encoding="utf-8"))
     manifest = json.loads((results_file.parent / "manifest.json").read_text(encoding="utf-8"))
+    says = test_descriptions()
     problems = []
     for result in found["results"]:
         if result["status"] not in ("error", "fail", "warn"):
@@ -219,13 +223,19 @@ def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResu
         )
         message = readable(result.get("message") or "")
         if node.get("resource_type") == "test" and result["status"] != "error":
-            message = f"{node.get('description') or message} "
+            message = says.get(node["name"], message)
             test = node.get("test_metadata") or {}
             required = test["kwargs"]["columns"] if test.get("name") == "none_missing" else []
             sql = result.get("compiled_code") or ""
             message += examples(database, sql, result["failures"], required)
         problems.append(Problem(title(node, result["unique_id"]), result["status"], message))
     return BuildResult(database, found["elapsed_time"], len(found["results"]), problems, notes)
+
+
+def test_descriptions() -> dict[str, str]:
+    """What each singular test says when it finds something."""
+    text = (project_dir() / "tests" / "singular.yml").read_text(encoding="utf-8")
+    return {test["name"]: test["description"] for test in yaml.safe_load(text)["data_tests"]}
 
 
 def title(node: dict, unique_id: str) -> str:

@@ -162,14 +162,17 @@ def publish_command(out: Path) -> None:
 
 @cli.command()
 @out_option
-def scorecard(out: Path) -> None:
+@click.option("--svg", type=click.Path(path_type=Path), help="Also save it as a picture.")
+def scorecard(out: Path, svg: Path | None) -> None:
     """Print the scorecard of the served database."""
-    from agent_kpis.scorecard import show
+    from agent_kpis.scorecard import save_picture, show
 
     served = out / DATABASE
     if not served.is_file():
         raise CannotRunError(f"No served database {served}. Run `kpi run` first.")
     show(served, console)
+    if svg:
+        save_picture(served, svg)
 
 
 def work_folder(out: Path) -> Path:

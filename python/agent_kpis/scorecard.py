@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +42,16 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.1f}"
 
 
+def interval(row: dict) -> str:
+    """Both limits; the unit once, where it is the same."""
+    low, high = (amount(row[side], row["unit"]) for side in ("lower_bound", "upper_bound"))
+    if row["unit"] in ("share", "usd"):
+        return f"{low.strip('$%')}-{high.strip('$%')}"
+    if low.split()[1:] == high.split()[1:]:
+        low = low.split()[0]
+    return f"{low}-{high}"
+
+
 def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -49,16 +62,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} d"
 
 
-def cell(row: dict | None) -> str:
-    """Value with its interval and n; why there is none; empty where it makes no sense."""
+def cell(row: dict | None, n_mature: int) -> str:
+    """Value with its interval; why there is none; empty where it makes no sense."""
     if row is None:
         return ""
     if row["value"] is None:
         return f"[dim]{WHY.get(row['note'], row['level'])}[/dim]"
     text = amount(row["value"], row["unit"])
     if row["lower_bound"] is not None and row["upper_bound"] is not None:
-        low, high = (amount(row[side], row["unit"]) for side in ("lower_bound", "upper_bound"))
-        text += f" [dim]({low.removesuffix('%')} - {high.removesuffix('%')})[/dim]"
+        text += f" [dim]({interval(row)})[/dim]"
+    if row["note"] == "partly_priced":
+        text += f" [yellow]{100 * row['n'] / n_mature:.0f}% priced[/yellow]"
     return text
 
 
@@ -102,6 +116,14 @@ def show(database: Path, console: Console) -> None:
     print_counts(console, counts)
 
 
+def save_picture(database: Path, file: Path) -> None:
+    """The scorecard as an SVG picture that loads nothing from elsewhere."""
+    canvas = Console(record=True, width=100, highlight=False, file=io.StringIO())
+    show(database, canvas)
+    picture = canvas.export_svg(title="kpi run")
+    file.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
+
+
 def print_agent(console: Console, rows: list[dict], as_of: object) -> None:
     window = rows[0]
     name = window["agent_name"]
@@ -111,30 +133,40 @@ def print_agent(console: Console, rows: list[dict], as_of: object) -> None:
         title=f"{title}: {window['window_name'].replace('_', ' ')}, {span} (as of {as_of} UTC)",
         title_justify="left",
         title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("KPI")
     arms = [arm for arm in ("ai", "human") if any(row["arm"] == arm for row in rows)]
     found = {(row["arm"], row["kpi"]): row for row in rows}
+    n_mature = {arm: found[arm, "task_completion_rate"]["n"] for arm in arms}
     for arm in arms:
-        n = max(found[arm, kpi]["n"] for kpi in SHOWN if (arm, kpi) in found)
         label = "AI agent" if arm == "ai" else "humans"
-        table.add_column(f"{label} (n = {n:,})")
+        table.add_column(f"{label}, n = {n_mature[arm]:,}")
     table.add_column("level")
     for kpi in SHOWN:
-        cells = [found.get((arm, kpi)) for arm in arms]
-        known = next((row for row in cells if row), None)
+        measured = [found.get((arm, kpi)) for arm in arms]
+        known = next((row for row in measured if row), None)
         if known is None:
             continue
         label = known["label"] + (" *" if known["role"] == "context" else "")
         row = found.get(("ai", kpi)) or known
         level = "" if row["role"] == "context" else row["level"].replace("_", " ")
         if row["level_direction"]:
-            level += f" ({row['level_direction']})"
+            level += f" {row['level_direction']}"
         style = STYLE.get(row["level"], "dim")
         label = f"[bold]{label}[/bold]" if known["is_primary"] else label
-        table.add_row(label, *map(cell, cells), f"[{style}]{level}[/{style}]")
+        cells = [cell(row, n_mature[arm]) for row, arm in zip(measured, arms, strict=True)]
+        table.add_row(label, *cells, f"[{style}]{level}[/{style}]")
     console.print(table)
-    console.print("[dim]* context: explains, never success. Small print: 95% interval.[/dim]")
+    console.print(
+        "[dim]* context: explains, never success. In brackets: 95% interval. "
+        "Time to resolution is a median.[/dim]"
+    )
+    if len(arms) > 1:
+        console.print(
+            "[yellow]The arms were not given the same work: these columns are no comparison.[/yellow]"
+        )
 
 
 def print_gap(console: Console, gap: dict) -> None:
@@ -146,7 +178,8 @@ def print_gap(console: Console, gap: dict) -> None:
 
 
 def print_counts(console: Console, counts: list[dict]) -> None:
-    table = Table(title="rows", title_justify="left", title_style="bold")
+    console.print()
+    table = Table(title="rows read", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for name in ("file", "read", "accepted", "superseded", "rejected"):
         table.add_column(name, justify="left" if name == "file" else "right")
     for row in counts:

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -300,15 +301,46 @@ def build_of(folder: Path, landing: Landing, *arguments: str) -> Build:
     return dbt(folder, "build", *arguments, data=data, config=config)
 
 
+# Builds take long, and most of that is one processor reading the project: two run at a time.
+
+
+def in_background(make: Callable[[Path], Any]) -> Any:
+    """A module's fixture, made in a folder of its own while earlier tests run."""
+    MAKERS[make.__name__] = make
+
+    @pytest.fixture(scope="module", name=make.__name__)
+    def made(background: dict[str, Future]) -> Any:
+        return background[make.__name__].result()
+
+    return made
+
+
+MAKERS: dict[str, Callable[[Path], Any]] = {}
+
+
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    build = build_of(tmp_path_factory.mktemp("clean"), clean_landing(), *NO_TESTS)
-    assert build.returncode == 0, build.output
-    return build
+def background(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future]]:
+    """Whatever the tests that were asked for need, in the order of this file."""
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    pool = ThreadPoolExecutor(max_workers=2)
+    yield {
+        name: pool.submit(make, tmp_path_factory.mktemp(name))
+        for name, make in MAKERS.items()
+        if name in asked
+    }
+    pool.shutdown(cancel_futures=True)
+
+
+@in_background
+def clean(folder: Path) -> Build:
+    return build_of(folder, clean_landing(), *NO_TESTS)
 
 
 @pytest.fixture(scope="module")
 def clean_contents(clean: Build) -> dict[str, Counter]:
+    assert clean.returncode == 0, clean.output
     return contents(clean.rows)
 
 
@@ -472,14 +504,13 @@ def test_usage_without_a_price_is_no_cost_and_is_counted(
 # All faults at once
 
 
-@pytest.fixture(scope="module")
-def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Build:
+@in_background
+def spoiled(folder: Path) -> Build:
     injections = [parameter.values[0] for parameter in INJECTIONS]
     landing = with_rows((injection.entity, injection.row) for injection in injections)
     landing["events"].append(clean_row("events", 8))
     unpriced = clean_row("spans", 9) | {"span_id": "unpriced", "model": "unheard-of"}
     landing["spans"].append(unpriced)
-    folder = tmp_path_factory.mktemp("spoiled")
     return build_of(folder, landing, "--exclude-resource-type", "unit_test")
 
 
@@ -575,10 +606,9 @@ def replace_line(file: Path, number: int, line: str) -> None:
 # Files that cannot be read
 
 
-@pytest.fixture(scope="module")
-def unreadable(tmp_path_factory: pytest.TempPathFactory) -> Run:
+@in_background
+def unreadable(folder: Path) -> Run:
     """Every entity has a file with another defect."""
-    folder = tmp_path_factory.mktemp("unreadable")
     data = write_landing(folder / "data", clean_landing(6))
     csv = data / "interactions.csv"
     duckdb.sql(f"copy (from read_csv('{csv}')) to '{data}/interactions.parquet'")
@@ -592,9 +622,8 @@ def unreadable(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return kpi_build(data, write_config(folder / "config", CONFIG), folder / "out")
 
 
-@pytest.fixture(scope="module")
-def unreadable_too(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("unreadable_too")
+@in_background
+def unreadable_too(folder: Path) -> Run:
     data = write_landing(folder / "data", clean_landing(6))
     (data / "interactions.csv").write_bytes(b"")
     (data / "events.csv").write_bytes(
@@ -662,17 +691,20 @@ def test_what_cannot_be_built_is_not_published(unreadable: Run, unreadable_too: 
 # Files that are short of something and still fine
 
 
-def test_files_with_a_header_alone_make_empty_marts(tmp_path: Path) -> None:
-    build = build_of(tmp_path, {}, "--exclude-resource-type", "unit_test")
-    assert build.returncode == 0, build.output
+@in_background
+def header_alone(folder: Path) -> Build:
+    return build_of(folder, {}, "--exclude-resource-type", "unit_test")
+
+
+def test_files_with_a_header_alone_make_empty_marts(header_alone: Build) -> None:
+    assert header_alone.returncode == 0, header_alone.output
     for table in (*FACTS[:5], "marts.rejected_rows", "marts.kpi_daily", "marts.kpi_scorecard"):
-        assert build.value(f"select count(*) from {table}") == 0, table
+        assert header_alone.value(f"select count(*) from {table}") == 0, table
 
 
-@pytest.fixture(scope="module")
-def without_optional(tmp_path_factory: pytest.TempPathFactory) -> Build:
+@in_background
+def without_optional(folder: Path) -> Build:
     """Interactions and events alone, of them only what is required."""
-    folder = tmp_path_factory.mktemp("without_optional")
     data = write_landing(folder / "data", {})
     for name, entity in entities().items():
         (data / f"{name}.csv").unlink()
@@ -715,10 +747,9 @@ LONG = "x" * 10_000
 ODD_IDS = ["007", "7", "#1", "🙂 ñ 漢", 'say "hi", twice', "two\nlines", LONG, " 7 "]
 
 
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Build:
+@in_background
+def odd(folder: Path) -> Build:
     """Proper CSV in improper clothes, in a folder whose name has all sorts of characters."""
-    folder = tmp_path_factory.mktemp("odd")
     landing = clean_landing(12)
     for row, name in zip(landing["interactions"], ODD_IDS, strict=False):
         row["interaction_id"] = name
@@ -832,21 +863,19 @@ TYPED = {
 }
 
 
-@pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    folder = tmp_path_factory.mktemp("typed")
+@in_background
+def typed(folder: Path) -> Build:
     data = folder / "data"
     data.mkdir()
     with duckdb.connect() as connection:
         for entity, query in TYPED.items():
             connection.execute(f"copy ({query}) to '{data}/{entity}.parquet'")
     config = write_config(folder / "config", CONFIG)
-    build = dbt(folder, "build", *NO_TESTS, "--select", *INPUT_ONLY, data=data, config=config)
-    assert build.returncode == 0, build.output
-    return build
+    return dbt(folder, "build", *NO_TESTS, "--select", *INPUT_ONLY, data=data, config=config)
 
 
 def test_parquet_ids_and_times_of_other_types(typed: Build) -> None:
+    assert typed.returncode == 0, typed.output
     rows = typed.rows("select interaction_id, opened_at, is_spam from input.input_interactions")
     seven = datetime(2026, 2, 2, 7)
     assert sorted(rows, key=lambda row: row[1]) == [
@@ -928,10 +957,9 @@ def test_a_time_that_is_none(folders: tuple[Path, Path, Path], text: str) -> Non
     assert f"--as-of {text}: not a time" in run.stderr
 
 
-@pytest.fixture(scope="module")
-def impossible(tmp_path_factory: pytest.TempPathFactory) -> Run:
+@in_background
+def impossible(folder: Path) -> Run:
     """A definition that nobody wrote, and a threshold that is no number."""
-    folder = tmp_path_factory.mktemp("impossible")
     data = write_landing(folder / "data", clean_landing(6))
     config = write_config(folder / "config", CONFIG)
     replace_in(config / "task_types.csv", '"booking","booked_and_paid"', '"booking","smiled"')
@@ -954,31 +982,32 @@ def test_a_cell_of_the_configuration_that_is_no_number(impossible: Run) -> None:
     assert [part for part in told if part not in message] == []
 
 
-@pytest.fixture(scope="module")
-def misconfigured(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("misconfigured")
+THRESHOLD, SCOPE = CONFIG["thresholds"][0], CONFIG["agent_scopes"][0]
+DISORDER = {"warning": 20, "critical": 10, "catastrophic": 5}
+NO_SENSE = CONFIG | {
+    "thresholds": [
+        THRESHOLD,
+        THRESHOLD | {"kpi": "happiness"},
+        THRESHOLD | {"kpi": "deflection_rate"},
+        THRESHOLD | {"kpi": "csat", "threshold_profile": "disorderly", **DISORDER},
+        THRESHOLD | {"kpi": "csat", "unit": "furlongs"},
+    ],
+    "agent_scopes": [SCOPE | {"holdout_share": Decimal("1.5")}],
+    "channels": [*CONFIG["channels"], *CONFIG["channels"]],
+    "labour_rates": [CONFIG["labour_rates"][0] | {"owner": None}],
+}
+
+
+@in_background
+def misconfigured(folder: Path) -> Run:
     data = write_landing(folder / "data", clean_landing(6))
-    threshold = CONFIG["thresholds"][0]
-    disorder = {"warning": 20, "critical": 10, "catastrophic": 5}
-    changes: list[Row] = [
-        {},
-        {"kpi": "happiness"},
-        {"kpi": "deflection_rate"},
-        {"kpi": "csat", "threshold_profile": "disorderly", **disorder},
-        {"kpi": "csat", "unit": "furlongs"},
-    ]
-    scope = CONFIG["agent_scopes"][0]
-    config = CONFIG | {
-        "thresholds": [threshold | change for change in changes],
-        "agent_scopes": [scope | {"holdout_share": Decimal("1.5")}],
-        "channels": [*CONFIG["channels"], *CONFIG["channels"]],
-        "labour_rates": [CONFIG["labour_rates"][0] | {"owner": None}],
-    }
-    config_folder = write_config(folder / "config", config)
-    before = {file.name: file.read_bytes() for file in config_folder.iterdir()}
-    run = kpi_build(data, config_folder, folder / "out")
-    assert {file.name: file.read_bytes() for file in config_folder.iterdir()} == before
-    return run
+    return kpi_build(data, write_config(folder / "config", NO_SENSE), folder / "out")
+
+
+def test_the_configuration_is_read_and_not_written(misconfigured: Run, tmp_path: Path) -> None:
+    original = write_config(tmp_path / "config", NO_SENSE)
+    for file in original.iterdir():
+        assert (misconfigured.out.parent / "config" / file.name).read_text() == file.read_text()
 
 
 @pytest.mark.parametrize(

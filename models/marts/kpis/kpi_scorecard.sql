@@ -57,6 +57,7 @@ measured as (
             when segments.n_mature = 0 then 'no_mature_interactions'
             when segments.n_priced = 0 then 'no_priced_interactions'
             when segments.n_completed_priced = 0 then 'no_successes'
+            when segments.n_priced < 0.95 * segments.n_mature then 'partly_priced'
         end
         {%- elif entry.denominator == 'n_mature' -%}
         case when segments.n_mature = 0 then 'no_mature_interactions' end
