@@ -1,6 +1,10 @@
-{#- The rows of an entity from every source system in `vars: sources`, in the order in which later ones supersede. -#}
+{#- The rows of an entity from every source system that has it (`vars: sources`); a later source supersedes an earlier one. -#}
 {% macro staged(entity) %}
-    {%- for source in var('sources') %}
+    {%- set sources = [] -%}
+    {%- for source, names in var('sources').items() if entity in names -%}
+        {%- do sources.append(source) -%}
+    {%- endfor -%}
+    {%- for source in sources %}
     select
         {%- for column in contract_columns(entity) %}
         {{ column.name }},
@@ -10,6 +14,15 @@
         cast({{ loop.index0 }} as bigint) * 1000000000000 + source_row_number as source_row_number
     from {{ ref('stg_' ~ source ~ '__' ~ entity) }}
     {{ 'union all' if not loop.last }}
+    {%- else %}
+    select
+        {%- for column in contract_columns(entity) %}
+        cast(null as {{ api.Column.translate_type(column.data_type) }}) as {{ column.name }},
+        {%- endfor %}
+        cast(null as {{ dbt.type_string() }}) as unparsable_columns,
+        cast(null as {{ dbt.type_string() }}) as raw_row,
+        cast(null as bigint) as source_row_number
+    where 1 = 0
     {%- endfor %}
 {% endmacro %}
 

@@ -9,7 +9,7 @@
 {% macro stage_landing(entity) %}
     {%- set columns = contract_columns(entity) -%}
     {%- set landing = read_landing(entity) if execute else none -%}
-    {%- if execute and landing is none and entity in ['interactions', 'events'] -%}
+    {%- if execute and landing is none and is_required_landing(entity) -%}
         {{ exceptions.raise_compiler_error(
             "No landing file for " ~ entity ~ ": neither " ~ entity ~ ".parquet nor " ~ entity ~ ".csv in " ~ landing_dir()
             ~ ". Put it there, or name another folder with --data (AGENT_KPIS_DATA)."
@@ -59,6 +59,11 @@ cast_rows as (
 )
 
 select * from cast_rows
+{% endmacro %}
+
+{#- Interactions and events must be there, unless another source system has them. -#}
+{% macro is_required_landing(entity) %}
+    {{ return(entity in ['interactions', 'events'] and entity in var('sources').get('files', [])) }}
 {% endmacro %}
 
 {#- Stops on a missing required column; notes the ones nobody reads. -#}

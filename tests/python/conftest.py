@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_kpis.story import write_story
+from support import REPOSITORY
 from warehouse import Build, dbt
 
 
@@ -30,3 +32,14 @@ def story(story_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Build
     build = dbt(tmp_path_factory.mktemp("story_build"), "build", data=story_folder)
     assert build.returncode == 0, build.output
     return build
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project to which a team adds its own."""
+    copy = tmp_path / "project"
+    for folder in ("models", "macros", "tests", "seeds", "analyses"):
+        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("python"))
+    for file in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(REPOSITORY / file, copy)
+    return copy

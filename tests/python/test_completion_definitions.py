@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pytest
-
-from support import REPOSITORY
 from warehouse import dbt, write_config, write_landing
 
 OPENED = datetime(2026, 3, 2, 10)
@@ -18,17 +14,6 @@ MACRO = """
     case when {{ t }}.resolution_evidence_rank = 3 then {{ t }}.resolution_stood_at end
 {% endmacro %}
 """
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the project to which a team adds its own."""
-    copy = tmp_path / "project"
-    for folder in ("models", "macros", "tests", "seeds", "analyses"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("python"))
-    for file in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(REPOSITORY / file, copy)
-    return copy
 
 
 def task_types(definition: str) -> dict[str, list[dict]]:
