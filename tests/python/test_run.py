@@ -1,0 +1,163 @@
+"""The `kpi` command from end to end, as a user runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from agent_kpis.scorecard import amount, duration, interval
+from support import REPOSITORY
+
+KPI = Path(sys.executable).parent / "kpi"
+
+
+def kpi(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(KPI), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    out: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def run(story_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("run") / "out"
+    return Run(out, kpi("run", "--data", story_folder, "--out", out))
+
+
+def test_a_run_prints_the_scorecard_and_where_the_outputs_are(run: Run) -> None:
+    assert run.done.returncode == 0, run.done.stderr
+    lines = run.done.stdout.splitlines()
+    assert any(line.strip().startswith("Deflection *") and "60.7%" in line for line in lines)
+    assert any(line.strip().startswith("Task completion") and "33.3%" in line for line in lines)
+    assert any("agent_kpis.duckdb" in line for line in lines)
+    assert "undefined_task_types" in run.done.stderr
+    assert "gift_card" in run.done.stderr, "a warning names what it found"
+
+
+def test_the_served_copy_has_what_readers_query(run: Run) -> None:
+    with duckdb.connect(str(run.out / "agent_kpis.duckdb"), read_only=True) as con:
+        schemas = {
+            schema
+            for (schema,) in con.execute(
+                "select distinct table_schema from information_schema.tables"
+            ).fetchall()
+        }
+        assert {"input", "facts", "marts"} <= schemas
+        assert "staging" not in schemas
+        comment = con.execute(
+            "select comment from duckdb_columns() "
+            "where table_name = 'kpi_daily' and column_name = 'n_mature'"
+        ).fetchone()
+        assert comment == ("Judged: the denominator.",)
+        marts = con.execute(
+            "select table_name from information_schema.tables where table_schema = 'marts'"
+        ).fetchall()
+        assert {f"{name}.parquet" for (name,) in marts} == {
+            file.name for file in (run.out / "marts").iterdir()
+        }
+        for (name,) in marts:
+            served = con.execute(f"select count(*) from marts.{name}").fetchone()
+            file = run.out / "marts" / f"{name}.parquet"
+            assert duckdb.execute(f"select count(*) from '{file}'").fetchone() == served
+
+
+def test_the_file_is_in_the_format_of_older_clients(run: Run) -> None:
+    with duckdb.connect(str(run.out / "agent_kpis.duckdb"), read_only=True) as con:
+        tags = con.execute(
+            "select tags from duckdb_databases() where database_name = 'agent_kpis'"
+        ).fetchone()[0]
+    assert tags["storage_version"].startswith("v1.4")
+
+
+def test_a_run_that_fails_leaves_what_was_published(run: Run, tmp_path: Path) -> None:
+    def digest() -> str:
+        return hashlib.sha256((run.out / "agent_kpis.duckdb").read_bytes()).hexdigest()
+
+    before = digest()
+    failed = kpi("run", "--data", tmp_path, "--out", run.out)
+    assert failed.returncode == 2
+    assert "No landing file for interactions" in failed.stderr
+    assert "What was published before is untouched." in failed.stderr
+    assert digest() == before
+
+
+def test_a_reader_keeps_the_file_it_opened(run: Run) -> None:
+    served = run.out / "agent_kpis.duckdb"
+    reader = (
+        "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True); "
+        "print(con.execute('select count(*) from marts.kpi_daily').fetchone()[0], flush=True); "
+        "sys.stdin.readline(); "
+        "print(con.execute('select count(*) from marts.kpi_daily').fetchone()[0], flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", reader, str(served)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stdout.readline()
+    published = kpi("publish", "--out", run.out)
+    assert published.returncode == 0, published.stderr
+    second, _ = process.communicate("\n", timeout=60)
+    assert first.strip() == second.strip() != ""
+
+
+def test_the_scorecard_is_a_picture_too(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "scorecard.svg"
+    done = kpi("scorecard", "--out", run.out, "--svg", picture)
+    assert done.returncode == 0, done.stderr
+    text = picture.read_text()
+    assert "33.3%" in text
+    assert "@font-face" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("scorecard", "--out", "nowhere"), ("publish", "--out", "nowhere")],
+)
+def test_nothing_to_show_is_said(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = kpi(arguments[0], "--out", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "Run `kpi" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_story_is_written_by_the_command(tmp_path: Path) -> None:
+    done = kpi("story", "--to", tmp_path / "story", "--seed", 7)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "story" / "truth.json").is_file()
+
+
+def test_an_event_log_is_loaded_by_the_command(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("case,what,when\n1,start,2026-03-02 10:00:00\n1,done,2026-03-02 11:00:00\n")
+    mapping = tmp_path / "map.yml"
+    missing = kpi("load", "event-log", log, "--map", mapping, "--to", tmp_path / "to")
+    assert missing.returncode == 2
+    assert "map.yml" in missing.stderr
+    assert "Traceback" not in missing.stderr
+
+
+def test_values_read_as_people_write_them() -> None:
+    assert amount(0.3327, "share") == "33.3%"
+    assert amount(1234.5, "usd") == "$1,234.50"
+    assert amount(74.04, "points") == "74.0"
+    assert [duration(s) for s in (45, 600, 9000, 400000)] == ["45 s", "10 min", "2.5 h", "4.6 d"]
+    limits = {"unit": "seconds", "lower_bound": 3180.0, "upper_bound": 29880.0}
+    assert interval(limits) == "53 min-8.3 h"
+    assert interval({"unit": "share", "lower_bound": 0.1, "upper_bound": 0.2}) == "10.0-20.0"
