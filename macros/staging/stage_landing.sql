@@ -36,7 +36,7 @@ cast_rows as (
 
     select
         {%- for column in columns %}
-        {{ try_cast('source.' ~ column.name, column.data_type) }} as {{ column.name }},
+        {{ try_cast('source.' ~ column.name, column.data_type, present.get(column.name)) }} as {{ column.name }},
         {%- endfor %}
         source.source_row_number,
         nullif(
@@ -45,7 +45,7 @@ cast_rows as (
                 {%- for column in columns if column.name in present and column.data_type != 'string' %},
                 case
                     when source.{{ column.name }} is not null
-                        and {{ try_cast('source.' ~ column.name, column.data_type) }} is null
+                        and {{ try_cast('source.' ~ column.name, column.data_type, present.get(column.name)) }} is null
                         then '{{ column.name }},'
                     else ''
                 end

@@ -24,6 +24,11 @@ from agent_kpis.errors import CannotRunError
 DATABASE = "agent_kpis.duckdb"
 DBT = "from dbt.cli.main import cli; cli()"
 SHOWN_ROWS = 5
+GENERIC = {
+    "none_missing": "A column that must be filled is empty.",
+    "rows_satisfy": "Rows break a condition.",
+    "unique_together": "Rows share a key.",
+}
 Progress = Callable[[int, int, str], None]
 
 
@@ -104,6 +109,12 @@ def check_config(folder: Path) -> None:
             )
 
 
+def copies_of(owner: Path) -> Path:
+    """Where `owner` (the folder of a run) keeps its copy of a configuration from elsewhere."""
+    digest = hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:12]
+    return project_dir().resolve() / ".kpi" / digest
+
+
 def inside_project(config: Path, owner: Path) -> str:
     """The configuration folder as dbt may have it: inside the project, relative to it.
 
@@ -114,8 +125,7 @@ def inside_project(config: Path, owner: Path) -> str:
     folder = config.resolve()
     if folder.is_relative_to(project):
         return str(folder.relative_to(project))
-    digest = hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:12]
-    copy = project / ".kpi" / digest
+    copy = copies_of(owner)
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
     for name in seed_columns():
@@ -169,8 +179,11 @@ def build(
         env=environment,
         cwd=project,
     )
-    messages, notes = follow(process, progress)
-    code = process.wait()
+    try:
+        messages, notes = follow(process, progress)
+        code = process.wait()
+    finally:
+        shutil.rmtree(copies_of(work), ignore_errors=True)
     if not results_file.is_file():
         reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
         raise CannotRunError(readable(reason))
@@ -223,8 +236,8 @@ def summarise(results_file: Path, database: Path, notes: list[str]) -> BuildResu
         )
         message = readable(result.get("message") or "")
         if node.get("resource_type") == "test" and result["status"] != "error":
-            message = says.get(node["name"], message)
             test = node.get("test_metadata") or {}
+            message = says.get(node["name"]) or GENERIC.get(test.get("name"), message)
             required = test["kwargs"]["columns"] if test.get("name") == "none_missing" else []
             sql = result.get("compiled_code") or ""
             message += examples(database, sql, result["failures"], required)

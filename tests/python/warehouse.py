@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from agent_kpis.build import DBT, inside_project
+from agent_kpis.build import DBT, copies_of, inside_project
 from agent_kpis.contract import entities, seed_columns
 from support import REPOSITORY
 
@@ -119,14 +119,17 @@ def dbt(
         "DBT_LOG_PATH": str(folder / "logs"),
     }
     command = [sys.executable, "-c", DBT, "--no-use-colors", *arguments]
-    done = subprocess.run(
-        [*command, "--project-dir", str(project), "--profiles-dir", str(project)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=folder,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*command, "--project-dir", str(project), "--profiles-dir", str(project)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=folder,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(copies_of(folder), ignore_errors=True)
     return Build(folder, done.returncode, done.stdout + done.stderr)
 
 

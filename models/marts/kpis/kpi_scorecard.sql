@@ -206,7 +206,10 @@ final as (
             end as {{ dbt.type_string() }}
         ) as level,
         cast(
-            case when measured.arm = 'ai' and worst_breaches.level_number >= 2 then worst_breaches.direction end
+            case
+                when measured.arm = 'ai' and worst_breaches.level_number >= 2 and worst_breaches.is_certain
+                    then worst_breaches.direction
+            end
             as {{ dbt.type_string() }}
         ) as level_direction,
         cast(
