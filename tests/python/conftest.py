@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from agent_kpis.story import write_story
+from strategies import bulk_history
 from support import REPOSITORY
-from warehouse import Build, dbt
+from warehouse import Build, Replay, dbt, write_config, write_landing
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,24 @@ def project(tmp_path: Path) -> Path:
     for file in ("dbt_project.yml", "profiles.yml"):
         shutil.copy(REPOSITORY / file, copy)
     return copy
+
+
+@pytest.fixture(scope="session")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """The compiled models over the configuration of the random histories."""
+    folder = tmp_path_factory.mktemp("replay")
+    landing, config, _ = bulk_history(seed=1, clusters=5)
+    data = write_landing(folder / "data", landing)
+    config_folder = write_config(folder / "config", config)
+    build = dbt(
+        folder,
+        "build",
+        "--exclude-resource-type",
+        "test",
+        "--exclude-resource-type",
+        "unit_test",
+        data=data,
+        config=config_folder,
+    )
+    assert build.returncode == 0, build.output
+    return Replay(build, data, layers=("staging", "input", "facts", "marts"))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 import oracle
 from strategies import CONFIG, LATE, NOW, bulk_history, histories
-from warehouse import Replay, dbt, write_config, write_landing
+from warehouse import Replay
 
 COMPARED = [
     "outcome",
@@ -48,26 +48,6 @@ COUNTS = [
     "n_resolved_late",
     "n_deflected",
 ]
-
-
-@pytest.fixture(scope="module")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    folder = tmp_path_factory.mktemp("replay")
-    landing, config, _ = bulk_history(seed=1, clusters=5)
-    data = write_landing(folder / "data", landing)
-    config_folder = write_config(folder / "config", config)
-    build = dbt(
-        folder,
-        "build",
-        "--exclude-resource-type",
-        "test",
-        "--exclude-resource-type",
-        "unit_test",
-        data=data,
-        config=config_folder,
-    )
-    assert build.returncode == 0, build.output
-    return Replay(build, data, layers=("staging", "input", "facts", "marts"))
 
 
 def same(left: Any, right: Any) -> bool:

@@ -144,5 +144,5 @@ def test_loading_again_gives_the_same_facts(bpi13: Build, tmp_path: Path) -> Non
     load_event_log(shared_data("bpi13") / "incidents.parquet", MAPPING, tmp_path / "data")
     again = dbt(tmp_path, "run", "--empty", "--select", "stg_files__events", data=tmp_path / "data")
     assert again.returncode == 0, again.output
-    n = duckdb.execute(f"select count(*) from '{tmp_path}/data/events.parquet'").fetchone()[0]
+    ((n,),) = duckdb.execute(f"select count(*) from '{tmp_path}/data/events.parquet'").fetchall()
     assert n == bpi13.value("select count(*) from input.input_events")

@@ -71,9 +71,9 @@ def test_the_served_copy_has_what_readers_query(run: Run) -> None:
             file.name for file in (run.out / "marts").iterdir()
         }
         for (name,) in marts:
-            served = con.execute(f"select count(*) from marts.{name}").fetchone()
+            served = con.execute(f"select count(*) from marts.{name}").fetchall()
             file = run.out / "marts" / f"{name}.parquet"
-            assert duckdb.execute(f"select count(*) from '{file}'").fetchone() == served
+            assert duckdb.execute(f"select count(*) from '{file}'").fetchall() == served
 
 
 def test_the_file_is_in_the_format_of_older_clients(run: Run) -> None:

@@ -415,7 +415,8 @@ def _levels(escalation: dict) -> list[Level]:
             raise LoadError(f"{setting}.pattern is missing; only the lowest level may go without")
         if pattern is not None:
             try:
-                duckdb.execute(f"select regexp_matches('', {text(pattern)})")
+                with duckdb.connect() as con:
+                    con.execute(f"select regexp_matches('', {text(pattern)})").fetchall()
             except duckdb.Error as error:
                 raise LoadError(
                     f"{setting}.pattern {pattern!r} is no regular expression: {first_line(error)}"
