@@ -13,6 +13,19 @@
 -#}
 {% macro try_cast(expression, type, from_type) %}{{ return(adapter.dispatch('try_cast')(expression, type, from_type)) }}{% endmacro %}
 
+{#- Whether a cast could fail: where it cannot, nobody needs to look. -#}
+{% macro cast_may_fail(from_type, type) %}{{ return(adapter.dispatch('cast_may_fail')(from_type, type)) }}{% endmacro %}
+
+{% macro duckdb__cast_may_fail(from_type, type) %}
+    {%- set safe = {
+        'timestamp': ['TIMESTAMP', 'TIMESTAMP_S', 'TIMESTAMP_MS', 'DATE'],
+        'bigint': ['BIGINT', 'INTEGER', 'SMALLINT', 'TINYINT', 'UINTEGER', 'USMALLINT', 'UTINYINT'],
+        'integer': ['INTEGER', 'SMALLINT', 'TINYINT', 'USMALLINT', 'UTINYINT'],
+        'boolean': ['BOOLEAN'],
+    } -%}
+    {{ return(from_type not in safe.get(type, [])) }}
+{% endmacro %}
+
 {% macro duckdb__try_cast(expression, type, from_type) -%}
     {%- set patterns = {
         'timestamp': '\\s*[0-9]{4}-.*',

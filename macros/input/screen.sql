@@ -54,18 +54,13 @@
     {{ return(missing + unparsable + unknown + negative + future) }}
 {% endmacro %}
 
-{#- rejection_reason and rejection_column: those of the first check that a row fails, or null. -#}
+{#- The first check that a row fails, as `reason column`, or null. One expression, for it is the costly part of screening. -#}
 {% macro first_violation(checks) %}
         case
             {%- for reason, column, condition in checks %}
-            when {{ condition }} then '{{ reason }}'
+            when {{ condition }} then '{{ reason }} {{ column }}'
             {%- endfor %}
-        end as rejection_reason,
-        case
-            {%- for reason, column, condition in checks %}
-            when {{ condition }} then '{{ column }}'
-            {%- endfor %}
-        end as rejection_column
+        end as violation
 {% endmacro %}
 
 {#-
@@ -82,7 +77,7 @@ corrected as (
         {%- endfor %}
         max(source_row_number) as last_row_number
     from checked
-    where rejection_reason is null
+    where violation is null
     group by {% for column in key %}{{ column }}{{ ", " if not loop.last }}{% endfor %}
     having count(*) > 1
 
@@ -95,10 +90,10 @@ final as (
         checked.{{ column.name }},
         {%- endfor %}
         checked.source_row_number,
-        checked.rejection_reason,
-        checked.rejection_column,
-        case when checked.rejection_reason is not null then checked.raw_row end as raw_row,
-        coalesce(checked.rejection_reason is null and checked.source_row_number < corrected.last_row_number, false)
+        {{ dbt.split_part('checked.violation', "' '", 1) }} as rejection_reason,
+        {{ dbt.split_part('checked.violation', "' '", 2) }} as rejection_column,
+        checked.raw_row,
+        coalesce(checked.violation is null and checked.source_row_number < corrected.last_row_number, false)
             as is_superseded
     from checked
     left join corrected

@@ -3,7 +3,8 @@
 
 {#-
     The body of stg_files__<entity>: the contract's columns, cast from the landing file. Beside them
-    source_row_number (position in the file), unparsable_columns (`,a,b,`, or null) and raw_row (JSON).
+    source_row_number (position in the file), unparsable_columns (`,a,b,`, or null) and, for a row in which something
+    does not parse, raw_row (the row as it came, JSON).
     An absent optional entity gives no rows. A required column that is absent stops the build.
 -#}
 {% macro stage_landing(entity) %}
@@ -17,6 +18,14 @@
     {%- endif -%}
     {%- set present = landing.columns if landing else {} -%}
     {%- if landing -%}{%- do check_landing_columns(entity, columns, landing) -%}{%- endif -%}
+    {#- What it looks like when a column does not parse, for the columns where that can happen. -#}
+    {%- set failures = [] -%}
+    {%- for column in columns if column.name in present and column.data_type != 'string' -%}
+        {%- if cast_may_fail(present[column.name], column.data_type) -%}
+            {%- set value = try_cast('source.' ~ column.name, column.data_type, present[column.name]) -%}
+            {%- do failures.append((column.name, 'source.' ~ column.name ~ ' is not null and ' ~ value ~ ' is null')) -%}
+        {%- endif -%}
+    {%- endfor -%}
 
 with source as (
 
@@ -39,21 +48,24 @@ cast_rows as (
         {{ try_cast('source.' ~ column.name, column.data_type, present.get(column.name)) }} as {{ column.name }},
         {%- endfor %}
         source.source_row_number,
+        {%- if failures %}
         nullif(
             concat(
                 ','
-                {%- for column in columns if column.name in present and column.data_type != 'string' %},
-                case
-                    when source.{{ column.name }} is not null
-                        and {{ try_cast('source.' ~ column.name, column.data_type, present.get(column.name)) }} is null
-                        then '{{ column.name }},'
-                    else ''
-                end
+                {%- for column, condition in failures %},
+                case when {{ condition }} then '{{ column }},' else '' end
                 {%- endfor %}
             ),
             ','
         ) as unparsable_columns,
-        {{ row_as_json('source', columns | map(attribute='name') | list) }} as raw_row
+        case
+            when {% for _, condition in failures %}({{ condition }}){{ " or " if not loop.last }}{% endfor %}
+                then {{ row_as_json('source', columns | map(attribute='name') | list) }}
+        end as raw_row
+        {%- else %}
+        cast(null as {{ dbt.type_string() }}) as unparsable_columns,
+        cast(null as {{ dbt.type_string() }}) as raw_row
+        {%- endif %}
     from source
 
 )

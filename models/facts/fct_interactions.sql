@@ -13,8 +13,7 @@ completions as (
         {{ basis_column('timeline', 'undone') }} as undone,
         {{ basis_column('timeline', 'was_ever_undone') }} as was_reopened,
         {{ basis_column('timeline', 'evidence_rank') }} as evidence_rank,
-        timeline.handed_off_at is not null
-        or (timeline.arm = 'ai' and timeline.human_touched_at is not null) as escalated
+        {{ is_escalated('timeline') }} as escalated
     from timeline
 
 ),

@@ -9,8 +9,8 @@ with rejected as (
         rejection_reason,
         rejection_column,
         source_row_number,
-        raw_row
-    from {{ ref('int_' ~ entity ~ '_screened') }}
+        coalesce(raw_row, {{ row_as_json('screened', contract_columns(entity) | map(attribute='name') | list) }}) as raw_row
+    from {{ ref('int_' ~ entity ~ '_screened') }} as screened
     where rejection_reason is not null
     {{ 'union all' if not loop.last }}
     {%- endfor %}

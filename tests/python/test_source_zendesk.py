@@ -308,14 +308,16 @@ def test_columns_that_may_be_missing_and_text_everywhere(project: Path, tmp_path
 
 def test_what_stops_a_build(project: Path, tmp_path: Path) -> None:
     """A column or a table that has to be there is named."""
-    use_zendesk(project, zendesk_task_type_column="custom_subject")
-    folder = tmp_path / "column"
-    Desk().land(folder / "agent_kpis.duckdb")
-    build = run(project, folder, "compile", "--select", "stg_zendesk__interactions")
+    use_zendesk(project, zendesk_task_type_column="custom_topic")
+    folder = tmp_path / "build"
+    desk = Desk()
+    desk.land(folder / "agent_kpis.duckdb", without=["public"])
+    with duckdb.connect(str(folder / "agent_kpis.duckdb")) as connection:
+        connection.execute("drop table zendesk.ticket_tag")
+    build = run(project, folder, "run", "--select", "path:models/staging/zendesk")
     assert build.returncode != 0
-    assert "lacks the column custom_subject. It has: id, created_at" in build.output
-    build = run(project, tmp_path / "table", "compile", "--select", "stg_zendesk__surveys")
-    assert build.returncode != 0
+    assert '"ticket_comment" lacks the column public. It has: id, ticket_id' in build.output
+    assert 'No table "agent_kpis"."zendesk"."ticket_tag"' in build.output
     assert "zendesk_schema" in build.output
 
 

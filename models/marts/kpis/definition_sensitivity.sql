@@ -8,7 +8,7 @@ with timeline as (
         {{ basis_column('timeline', 'judged_at') }} as judged_at,
         {{ basis_column('timeline', 'undo_gap_seconds') }} as undo_gap_seconds,
         deadline_at,
-        handed_off_at is not null or (arm = 'ai' and human_touched_at is not null) as is_escalated
+        {{ is_escalated('timeline') }} as is_escalated
     from {{ ref('int_interaction_timeline') }} as timeline
     -- Only those that every window can be applied to, so that the windows compare like with like.
     where
