@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
 
 DATA ?= data/story
-CONFIG ?= seeds
+CONFIG ?=
 OUT ?= out
 AS_OF ?=
 
@@ -19,7 +19,7 @@ help:
 
 build: $(VENV)/.run
 	@if [ "$(DATA)" = data/story ] && [ ! -e data/story/truth.json ]; then $(KPI) story --to data/story; fi
-	@$(KPI) run --data "$(DATA)" --config "$(CONFIG)" --out "$(OUT)" $(if $(AS_OF),--as-of "$(AS_OF)")
+	@$(KPI) run --data "$(DATA)" --out "$(OUT)" $(if $(CONFIG),--config "$(CONFIG)") $(if $(AS_OF),--as-of "$(AS_OF)")
 
 test: $(VENV)/.dev
 	@scripts/test

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent_kpis.build import DATABASE, BuildResult, build
+from agent_kpis.contract import project_dir
 from agent_kpis.errors import CannotRunError
 
 console = Console(highlight=False, soft_wrap=True)
@@ -184,7 +185,7 @@ def run_build(data: Path, config: Path | None, out: Path, as_of: str | None) -> 
     """Build with progress, and say what went wrong."""
     if config is None:
         own = data / "config"
-        config = own if own.is_dir() else Path("seeds")
+        config = own if own.is_dir() else project_dir() / "seeds"
     with progress_bar() as bar:
         task = bar.add_task("dbt build: reading the project", total=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,9 @@ def shared_data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not here: no folder {folder}")
     return folder
+
+
+def readme_blocks(language: str) -> list[str]:
+    """The README's code blocks of a language, so that tests run what users read."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)

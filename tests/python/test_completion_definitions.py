@@ -5,15 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from support import readme_blocks
 from warehouse import dbt, write_config, write_landing
 
 OPENED = datetime(2026, 3, 2, 10)
-MACRO = """
-{#- Only what was verified counts. -#}
-{% macro completed_verified_only(t) %}
-    case when {{ t }}.resolution_evidence_rank = 3 then {{ t }}.resolution_stood_at end
-{% endmacro %}
-"""
+(MACRO,) = readme_blocks("sql")
 
 
 def task_types(definition: str) -> dict[str, list[dict]]:

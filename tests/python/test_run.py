@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from agent_kpis.scorecard import amount, duration, interval
-from support import REPOSITORY
+from support import REPOSITORY, readme_blocks
 
 KPI = Path(sys.executable).parent / "kpi"
 
@@ -161,3 +161,27 @@ def test_values_read_as_people_write_them() -> None:
     limits = {"unit": "seconds", "lower_bound": 3180.0, "upper_bound": 29880.0}
     assert interval(limits) == "53 min-8.3 h"
     assert interval({"unit": "share", "lower_bound": 0.1, "upper_bound": 0.2}) == "10.0-20.0"
+
+
+def test_the_landing_files_of_the_readme_run(tmp_path: Path) -> None:
+    data = tmp_path / "landing"
+    data.mkdir()
+    for name, text in zip(("interactions", "events"), readme_blocks("csv"), strict=True):
+        (data / f"{name}.csv").write_text(text)
+    out = tmp_path / "out"
+    done = kpi("run", "--data", data, "--out", out, "--as-of", "2026-03-09")
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(str(out / "agent_kpis.duckdb"), read_only=True) as con:
+        facts = con.execute("select interaction_id, outcome from facts.fct_interactions").fetchall()
+    assert facts == [("T-1001", "reopened")]
+    early = kpi("run", "--data", data, "--out", out)
+    assert early.returncode == 0, early.stderr
+    assert "nothing to score yet" in early.stdout
+
+
+def test_a_run_takes_the_configuration_beside_the_data(tmp_path: Path) -> None:
+    data = tmp_path / "landing"
+    (data / "config").mkdir(parents=True)
+    done = kpi("build", "--data", data, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert str(data / "config") in done.stderr
