@@ -1,7 +1,7 @@
 """A second, plain-Python computation of what the models compute in SQL.
 
-It was written from the design and the decision records alone, uses the standard library only, and
-prefers one obvious step after another to speed. Rules are named in the functions that hold them.
+It was written from the decision records alone, not from the SQL; it uses the standard library only,
+and prefers one obvious step after another to speed. Rules are named in the functions that hold them.
 
     result = compute(landing, config, as_of=None, now=datetime(2026, 11, 1))
     result.interactions["i1"]["outcome"]
@@ -57,7 +57,7 @@ class Result:
     surveys: dict[str, Row] = field(default_factory=dict)
 
 
-# --- The contract (design, section 4) -------------------------------------------------------------
+# --- The contract ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Settings:
         self.scopes = list(config.get("agent_scopes", ()))
 
 
-# --- Screening (D14; decisions: the input layer) --------------------------------------------------
+# --- Screening (decisions: the input layer) -------------------------------------------------------
 
 
 def own_reason(entity: Entity, row: Row, settings: Settings, now: datetime) -> str | None:
@@ -302,13 +302,13 @@ def last_of_each_key(entity: Entity, rows: Sequence[Row], fitting: Sequence[int]
 
 
 def watermark(accepted: Mapping[str, Sequence[Row]]) -> datetime | None:
-    """D1: the latest opening or event; no other feed may age tickets."""
+    """The latest opening or event; no other feed may age tickets."""
     times = [row["opened_at"] for row in accepted["interactions"]]
     times += [row["occurred_at"] for row in accepted["events"]]
     return max(times, default=None)
 
 
-# --- Follow-ups (D2) ------------------------------------------------------------------------------
+# --- Follow-ups -----------------------------------------------------------------------------------
 
 
 def opened_no_later(parent: Row, child: Row) -> bool:
@@ -336,7 +336,7 @@ def find_roots(interactions: Mapping[str, Row]) -> dict[str, str]:
     return roots
 
 
-# --- Completion moments (D4, D5; decisions: completion) -------------------------------------------
+# --- Completion moments (decisions: completion) ---------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -524,7 +524,7 @@ class Case:
 
     @property
     def matures_at(self) -> datetime:
-        """D3: a fixed age, whatever happens in between."""
+        """A fixed age, whatever happens in between."""
         return self.deadline + self.window
 
     @property
@@ -586,7 +586,7 @@ def first_standing(case: Case) -> datetime | None:
 
 
 def was_undone(case: Case) -> bool:
-    """D4: with `any` one undone moment by maturity, with `last` the last one (of any question)."""
+    """With `any` one undone moment by maturity, with `last` the last one (of any question)."""
     for group in case.moments(case.matures_at).values():
         judged = [moment for moment in group if moment.completed_at <= case.matures_at]
         if judged and case.definition["reopen_rule"] == "last":
@@ -611,7 +611,7 @@ def completion_evidence(case: Case) -> str:
     return found or "assumed"
 
 
-# --- Time to resolution (D4) ----------------------------------------------------------------------
+# --- Time to resolution ---------------------------------------------------------------------------
 
 
 def find_resolved_at(case: Case) -> datetime | None:
@@ -655,7 +655,7 @@ def time_to_resolution(case: Case, resolved_at: datetime, *, is_sync: bool) -> f
     return (resolved_at - case.opened_at).total_seconds()
 
 
-# --- Escalation (D6) ------------------------------------------------------------------------------
+# --- Escalation -----------------------------------------------------------------------------------
 
 
 def is_human_touch(event: Row) -> bool:
@@ -715,7 +715,7 @@ def failed_turns(case: Case, before: datetime) -> int:
     return len(failed) + sum(ask["occurred_at"] > first_asked[ask["question_key"]] for ask in asks)
 
 
-# --- Cost (D8) ------------------------------------------------------------------------------------
+# --- Cost -----------------------------------------------------------------------------------------
 
 
 def rounded(amount: Decimal) -> Decimal:
@@ -803,7 +803,7 @@ def cost_parts(
     return parts + [rounded(decimal(cost["amount_usd"])) for cost in case.costs]
 
 
-# --- Agents (D6) ----------------------------------------------------------------------------------
+# --- Agents ---------------------------------------------------------------------------------------
 
 
 def agent_of(root: Row, settings: Settings) -> str | None:
@@ -846,7 +846,7 @@ def exclusion_reason(case: Case) -> str | None:
 
 
 def find_outcome(case: Case, first_done: datetime | None, *, escalated: bool) -> str:
-    """D4, the first match among the mature: nothing after maturity has a say."""
+    """The first match among the mature: nothing after maturity has a say."""
     if escalated:
         return "escalated"
     if was_undone(case):
@@ -931,7 +931,7 @@ def interaction_fact(
 
 
 def survey_fact(survey: Row, root: Row, as_of: datetime, settings: Settings) -> Row:
-    """One row of fct_surveys; an answer given after `as_of` is not known (D9)."""
+    """One row of fct_surveys; an answer given after `as_of` is not known."""
     responded_at = survey["responded_at"]
     if responded_at is not None and responded_at > as_of:
         responded_at = None
@@ -994,7 +994,7 @@ def build_cases(
 
 
 def compute(landing: Landing, config: Config, as_of: datetime | None, now: datetime) -> Result:
-    """Everything from raw rows; `as_of` None means the watermark of the data (D1)."""
+    """Everything from raw rows; `as_of` None means the watermark of the data."""
     settings = Settings(config)
     result = Result()
     screen(landing, settings, now, result)
@@ -1028,7 +1028,7 @@ def compute(landing: Landing, config: Config, as_of: datetime | None, now: datet
     return result
 
 
-# --- The KPIs (D12) -------------------------------------------------------------------------------
+# --- The KPIs -------------------------------------------------------------------------------------
 
 
 def lower_median(seconds: Sequence[float | None]) -> float | None:
