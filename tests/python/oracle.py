@@ -1,7 +1,7 @@
 """A second, plain-Python computation of what the models compute in SQL.
 
 It was written from the decision records alone, not from the SQL; it uses the standard library only,
-and prefers one obvious step after another to speed. Rules are named in the functions that hold them.
+and prefers one obvious step after another to speed. Functions are named after the rules they hold.
 
     result = compute(landing, config, as_of=None, now=datetime(2026, 11, 1))
     result.interactions["i1"]["outcome"]
