@@ -103,6 +103,14 @@ def check(replay: Replay, landing: dict, as_of: datetime | None) -> None:
     for arm in ("ai", "human"):
         check_kpis(replay, arm, oracle.kpis(truth, arm))
 
+    windows = replay.rows(
+        "select agent_name, arm, list(n_completed order by window_hours), count(distinct n) "
+        "from agent_kpis.marts.definition_sensitivity group by all"
+    )
+    for agent, arm, completed, populations in windows:
+        assert completed == sorted(completed, reverse=True), (agent, arm)
+        assert (len(completed), populations) == (4, 1)
+
 
 def check_kpis(replay: Replay, arm: str, expected: dict) -> None:
     """The roll-up of kpi_daily: sum over sum."""
