@@ -165,7 +165,7 @@ def print_agent(console: Console, rows: list[dict], as_of: object) -> None:
     )
     if len(arms) > 1:
         console.print(
-            "[yellow]The arms were not given the same work: columns are no comparison.[/yellow]"
+            "[yellow]The arms may have been given different work: no comparison yet.[/yellow]"
         )
 
 
