@@ -1,24 +1,22 @@
-{#- The level of a value against limits of the same unit, compared in decimals: 0.70 - 0.65 is 0.05, not a little less. -#}
-{% macro level_of(value, direction, warning, critical, catastrophic) -%}
+{#-
+    How bad a value is against limits of the same unit: 0 ok, 2 warning, 3 critical, 4 catastrophic (1, watch, is no limit), null without
+    value or limit. Compared in decimals: 0.70 - 0.65 is 0.05, not a little less.
+-#}
+{% macro level_number(value, direction, warning, critical, catastrophic) -%}
     {%- set rounded = 'round(cast(' ~ value ~ ' as decimal(28, 12)), 9)' -%}
     case
         when {{ value }} is null or {{ warning }} is null then null
-        {%- for level, limit in [('catastrophic', catastrophic), ('critical', critical), ('warning', warning)] %}
+        {%- for number, limit in [(4, catastrophic), (3, critical), (2, warning)] %}
         when ({{ direction }} = 'low' and {{ rounded }} <= {{ limit }})
             or ({{ direction }} = 'high' and {{ rounded }} >= {{ limit }})
-            then '{{ level }}'
+            then {{ number }}
         {%- endfor %}
-        else 'ok'
+        else 0
     end
 {%- endmacro %}
 
-{#- Levels as numbers, worst highest, for max(). -#}
-{% macro level_rank(level) -%}
-    case {{ level }} when 'catastrophic' then 4 when 'critical' then 3 when 'warning' then 2 when 'watch' then 1 when 'ok' then 0 end
-{%- endmacro %}
-
-{% macro level_name(rank) -%}
-    case {{ rank }} when 4 then 'catastrophic' when 3 then 'critical' when 2 then 'warning' when 1 then 'watch' when 0 then 'ok' end
+{% macro level_name(number) -%}
+    case {{ number }} when 4 then 'catastrophic' when 3 then 'critical' when 2 then 'warning' when 1 then 'watch' when 0 then 'ok' end
 {%- endmacro %}
 
 {#- Whether the whole interval lies beyond the warning limit: a breach that so few observations could not fake. -#}
@@ -31,16 +29,24 @@
 {%- endmacro %}
 
 {#-
-    Absolute limits by threshold profile, the rows in force at `as_of`: threshold_profile, kpi, direction, warning, critical,
-    catastrophic. Where a group of profiles is judged together, the tightest limit of each counts: see `tightest`.
+    Absolute limits in force at `as_of` for groups of threshold profiles: one row per `key` of the relation `profiles` (key and
+    threshold_profile), kpi and direction. Where a group has several profiles, the tightest limit of each counts.
 -#}
-{% macro absolute_thresholds() %}
-    select versions.*
-    from ({{ effective_versions(ref('thresholds'), ['threshold_profile', 'kpi', 'direction', 'unit']) }}) as versions
-    cross join {{ ref('int_as_of') }} as clock
-    where versions.unit = 'absolute' and {{ is_effective('versions', 'clock.as_of') }}
+{% macro absolute_limits(profiles, key) %}
+    select
+        {%- for column in key %}
+        profiles.{{ column }},
+        {%- endfor %}
+        thresholds.kpi,
+        thresholds.direction,
+        {%- for limit in ['warning', 'critical', 'catastrophic'] %}
+        case when thresholds.direction = 'low' then max(thresholds.{{ limit }}) else min(thresholds.{{ limit }}) end
+            as {{ limit }}{{ "," if not loop.last }}
+        {%- endfor %}
+    from {{ profiles }} as profiles
+    inner join ({{ effective_versions(ref('thresholds'), ['threshold_profile', 'kpi', 'direction', 'unit']) }}) as thresholds
+        on profiles.threshold_profile = thresholds.threshold_profile
+    inner join {{ ref('int_as_of') }} as clock on {{ is_effective('thresholds', 'clock.as_of') }}
+    where thresholds.unit = 'absolute'
+    group by {% for column in key %}profiles.{{ column }}, {% endfor %}thresholds.kpi, thresholds.direction
 {% endmacro %}
-
-{% macro tightest(limit, direction) -%}
-    case when min({{ direction }}) = 'low' then max({{ limit }}) else min({{ limit }}) end
-{%- endmacro %}

@@ -2,9 +2,7 @@ with interactions as (
 
     select
         interaction_id,
-        agent_name,
-        agent_version,
-        arm
+        agent_name
     from {{ ref('int_interactions_configured') }}
 
 ),

@@ -13,7 +13,8 @@ completions as (
         {{ basis_column('timeline', 'undone') }} as undone,
         {{ basis_column('timeline', 'was_ever_undone') }} as was_reopened,
         {{ basis_column('timeline', 'evidence_rank') }} as evidence_rank,
-        {{ is_escalated('timeline') }} as escalated
+        {{ is_escalated('timeline') }} as escalated,
+        timeline.exclusion_reason is null and timeline.is_mature as is_judged
     from timeline
 
 ),
@@ -139,19 +140,15 @@ final as (
         outcomes.matures_at,
         cast(outcomes.outcome as {{ dbt.type_string() }}) as outcome,
         cast(outcomes.exclusion_reason as {{ dbt.type_string() }}) as exclusion_reason,
-        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.outcome = 'completed' end as is_completed,
-        case when outcomes.outcome not in ('excluded', 'pending')
-                then coalesce(outcomes.completed_at <= outcomes.deadline_at, false)
-        end as is_resolved,
-        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.escalated end as is_escalated,
-        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.was_reopened end as was_reopened,
-        case when outcomes.outcome not in ('excluded', 'pending')
-                then outcomes.arm = 'ai' and not outcomes.escalated
-        end as is_deflected,
-        case when outcomes.outcome not in ('excluded', 'pending') then outcomes.basis = 'answer' and outcomes.repeat_contact end as repeat_contact,
+        case when outcomes.is_judged then outcomes.outcome = 'completed' end as is_completed,
+        case when outcomes.is_judged then coalesce(outcomes.completed_at <= outcomes.deadline_at, false) end as is_resolved,
+        case when outcomes.is_judged then outcomes.escalated end as is_escalated,
+        case when outcomes.is_judged then outcomes.was_reopened end as was_reopened,
+        case when outcomes.is_judged then outcomes.arm = 'ai' and not outcomes.escalated end as is_deflected,
+        case when outcomes.is_judged then outcomes.basis = 'answer' and outcomes.repeat_contact end as repeat_contact,
         cast(
             case
-                when outcomes.outcome in ('excluded', 'pending') or not outcomes.escalated then null
+                when not outcomes.is_judged or not outcomes.escalated then null
                 when reasons.reason_class = 'customer_preference'
                     and coalesce(failed_turns.n_failed_turns, 0) + coalesce(repeated_asks.n_repeated_asks, 0)
                     >= {{ var('failed_turns_before_preference') }}

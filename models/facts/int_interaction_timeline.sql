@@ -62,7 +62,6 @@ questions as (
         question,
         coalesce(min(asked_at) <= min(matures_at), true) as is_by_maturity,
         min(completed_at) as first_completed_at,
-        max(next_undo_at) as last_undo_at,
         min(next_undo_at) as first_undo_at,
         min(case when stood then completed_at end) as stood_at,
         min(case when stood_as_of then completed_at end) as stood_as_of_at,

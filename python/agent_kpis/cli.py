@@ -64,8 +64,7 @@ def story(to: Path, seed: int | None) -> None:
     from agent_kpis.story import write_story
 
     arguments = {} if seed is None else {"seed": seed}
-    with step("story") as say:
-        write_story(to, progress=say, **arguments)
+    write_story(to, progress=lines("story"), **arguments)
     console.print(f"The story's landing files and its planted truth (truth.json) are in {to}")
 
 
@@ -81,8 +80,7 @@ def load_tau2_command(source: Path, to: Path) -> None:
     """Load the runs of the tau2 benchmark from the folder SOURCE."""
     from agent_kpis.loaders.tau2 import load_tau2
 
-    with step("load") as say:
-        report_load(load_tau2(source, to, progress=say), to)
+    report_load(load_tau2(source, to, progress=lines("load")), to)
 
 
 @load.command("event-log")
@@ -102,8 +100,7 @@ def load_event_log_command(file: Path, mapping: Path, to: Path) -> None:
     shipped = files("agent_kpis") / "loaders" / "mappings" / f"{mapping.name}.yml"
     if not mapping.exists() and shipped.is_file():
         mapping = Path(str(shipped))
-    with step("load") as say:
-        report_load(load_event_log(file, mapping, to, progress=say), to)
+    report_load(load_event_log(file, mapping, to, progress=lines("load")), to)
 
 
 def report_load(summary: dict, to: Path) -> None:
@@ -213,17 +210,9 @@ def progress_bar() -> Progress:
     return Progress(*columns, TimeElapsedColumn(), console=console)
 
 
-class step:  # noqa: N801 - reads as a statement
-    """Lines of progress with a name in front."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> Callable[[str], None]:
-        return lambda text: console.print(f"[dim]{self.name}: {text}[/dim]")
-
-    def __exit__(self, *_: object) -> None:
-        return None
+def lines(name: str) -> Callable[[str], None]:
+    """Progress as lines with a name in front."""
+    return lambda text: console.print(f"[dim]{name}: {text}[/dim]")
 
 
 def main() -> None:

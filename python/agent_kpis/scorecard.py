@@ -94,15 +94,9 @@ def show(database: Path, console: Console) -> None:
         )
         gaps = records(
             con,
-            """
-            select g.agent_name, sum(n_mature) as n, sum(n_gap) as gap,
-                sum(n_gap_reopened) as reopened,
-                sum(n_gap_abandoned) as abandoned, sum(n_gap_resolved_late) as late
-            from marts.deflection_gap g
-            where week_start >= (select min(window_start) from marts.kpi_scorecard s
-                where s.agent_name = g.agent_name and s.arm = 'ai') - interval 6 day
-            group by 1
-            """,
+            "select agent_name, n_mature as n, n_deflected - n_completed as gap, "
+            "n_reopened as reopened, n_abandoned as abandoned, n_resolved_late as late "
+            "from intermediate.int_kpi_segments where arm = 'ai' and segment_type = 'all'",
         )
         counts = records(con, "select * from intermediate.int_row_counts order by entity")
     scored = sorted({row["agent_name"] for row in rows if row["n"]})

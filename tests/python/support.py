@@ -18,7 +18,11 @@ def shared_data(name: str) -> Path:
     return folder
 
 
+def code_blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language in a Markdown text."""
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
 def readme_blocks(language: str) -> list[str]:
     """The README's code blocks of a language, so that tests run what users read."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return code_blocks((REPOSITORY / "README.md").read_text(encoding="utf-8"), language)

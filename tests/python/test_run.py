@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,8 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from agent_kpis.build import DBT
 from agent_kpis.scorecard import amount, duration, interval
-from support import REPOSITORY, readme_blocks
+from support import REPOSITORY, code_blocks, readme_blocks, shared_data
 
 KPI = Path(sys.executable).parent / "kpi"
 
@@ -45,6 +48,8 @@ def test_a_run_prints_the_scorecard_and_where_the_outputs_are(run: Run) -> None:
     assert any(line.strip().startswith("Deflection *") and "60.7%" in line for line in lines)
     assert any(line.strip().startswith("Task completion") and "33.3%" in line for line in lines)
     assert any("agent_kpis.duckdb" in line for line in lines)
+    gap = "27.4% of requests were deflected and not completed: 1,085 undone, 1,123 abandoned, 342"
+    assert gap in run.done.stdout
     assert "undefined_task_types" in run.done.stderr
     assert "gift_card" in run.done.stderr, "a warning names what it found"
 
@@ -143,14 +148,66 @@ def test_the_story_is_written_by_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "story" / "truth.json").is_file()
 
 
-def test_an_event_log_is_loaded_by_the_command(tmp_path: Path) -> None:
-    log = tmp_path / "log.csv"
-    log.write_text("case,what,when\n1,start,2026-03-02 10:00:00\n1,done,2026-03-02 11:00:00\n")
-    mapping = tmp_path / "map.yml"
-    missing = kpi("load", "event-log", log, "--map", mapping, "--to", tmp_path / "to")
+def test_an_event_log_is_loaded_and_run_by_the_commands(tmp_path: Path) -> None:
+    """The example of the documentation, as a user would type it."""
+    text = (REPOSITORY / "docs" / "event_log_mapping.md").read_text(encoding="utf-8")
+    log, mapping, to = tmp_path / "calls.csv", tmp_path / "calls.yml", tmp_path / "landing"
+    log.write_text(code_blocks(text, "csv")[0])
+    missing = kpi("load", "event-log", log, "--map", mapping, "--to", to)
     assert missing.returncode == 2
-    assert "map.yml" in missing.stderr
+    assert "calls.yml" in missing.stderr
     assert "Traceback" not in missing.stderr
+    mapping.write_text(code_blocks(text, "yaml")[0])
+    loaded = kpi("load", "event-log", log, "--map", mapping, "--to", to)
+    assert loaded.returncode == 0, loaded.stderr
+    out = tmp_path / "out"
+    done = kpi("run", "--data", to, "--out", out, "--as-of", "2026-04-01")
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(str(out / "agent_kpis.duckdb"), read_only=True) as con:
+        facts = con.execute(
+            "select interaction_id, outcome from facts.fct_interactions order by 1"
+        ).fetchall()
+    assert facts == [("0071", "escalated"), ("0072", "reopened")]
+
+
+def test_real_runs_are_loaded_by_the_command(tmp_path: Path) -> None:
+    loaded = kpi("load", "tau2", shared_data("tau2"), "--to", tmp_path / "landing")
+    assert loaded.returncode == 0, loaded.stderr
+    assert "interactions: 471" in loaded.stdout
+    assert "--as-of" in loaded.stdout, "what is still pending, and how to count it"
+
+
+def test_a_shipped_mapping_goes_by_its_name(tmp_path: Path) -> None:
+    log = shared_data("bpi13") / "incidents.parquet"
+    loaded = kpi("load", "event-log", log, "--map", "bpi13", "--to", tmp_path / "landing")
+    assert loaded.returncode == 0, loaded.stderr
+    assert "reopened: 514" in loaded.stdout
+
+
+def test_plain_dbt_refuses_a_configuration_it_would_write_over(
+    tmp_path: Path, story_folder: Path
+) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(REPOSITORY / "seeds", config)
+    before = {file.name: file.read_bytes() for file in config.iterdir()}
+    environment = os.environ | {
+        "AGENT_KPIS_CONFIG": str(config),
+        "AGENT_KPIS_DATA": str(story_folder),
+        "AGENT_KPIS_DATABASE": str(tmp_path / "agent_kpis.duckdb"),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "DBT_LOG_PATH": str(tmp_path / "logs"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DBT, "seed", "--profiles-dir", str(REPOSITORY)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=REPOSITORY,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Use `kpi run --config`" in done.stdout
+    assert {file.name: file.read_bytes() for file in config.iterdir()} == before
 
 
 def test_values_read_as_people_write_them() -> None:

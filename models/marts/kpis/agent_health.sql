@@ -67,31 +67,16 @@ agent_profiles as (
 
 ),
 
-thresholds as (
-
-    {{ absolute_thresholds() }}
-
-),
-
 limits as (
 
-    select
-        agent_profiles.agent_name,
-        thresholds.kpi,
-        thresholds.direction,
-        {{ tightest('thresholds.warning', 'thresholds.direction') }} as warning,
-        {{ tightest('thresholds.critical', 'thresholds.direction') }} as critical,
-        {{ tightest('thresholds.catastrophic', 'thresholds.direction') }} as catastrophic
-    from agent_profiles
-    inner join thresholds on agent_profiles.threshold_profile = thresholds.threshold_profile
-    group by 1, 2, 3
+    {{ absolute_limits('agent_profiles', ['agent_name']) }}
 
 ),
 
 -- One row a metric, so that any metric of the registry can have limits.
 unpivoted as (
 
-    {%- for kpi in ['p95_latency_ms', 'error_rate', 'tool_success_rate', 'tokens_per_interaction', 'task_completion_rate'] %}
+    {%- for kpi in kpi_registry() | selectattr('method', 'equalto', 'health') | map(attribute='kpi') | list + ['task_completion_rate'] %}
     select
         health_date,
         agent_name,
@@ -116,7 +101,7 @@ graded as (
         unpivoted.health_date,
         unpivoted.agent_name,
         unpivoted.kpi,
-        {{ level_rank(level_of('unpivoted.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic')) }}
+        {{ level_number('unpivoted.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic') }}
             as level_number,
         {{ interval_is_beyond('unpivoted.lower_bound', 'unpivoted.upper_bound', 'limits.direction', 'limits.warning') }}
             as is_certain

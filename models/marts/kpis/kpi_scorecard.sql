@@ -101,27 +101,9 @@ segment_profiles as (
 
 ),
 
-thresholds as (
-
-    {{ absolute_thresholds() }}
-
-),
-
 limits as (
 
-    select
-        segment_profiles.agent_name,
-        segment_profiles.arm,
-        segment_profiles.segment_type,
-        segment_profiles.segment,
-        thresholds.kpi,
-        thresholds.direction,
-        {{ tightest('thresholds.warning', 'thresholds.direction') }} as warning,
-        {{ tightest('thresholds.critical', 'thresholds.direction') }} as critical,
-        {{ tightest('thresholds.catastrophic', 'thresholds.direction') }} as catastrophic
-    from segment_profiles
-    inner join thresholds on segment_profiles.threshold_profile = thresholds.threshold_profile
-    group by 1, 2, 3, 4, 5, 6
+    {{ absolute_limits('segment_profiles', ['agent_name', 'arm', 'segment_type', 'segment']) }}
 
 ),
 
@@ -134,7 +116,7 @@ breaches as (
         measured.segment,
         measured.kpi,
         limits.direction,
-        {{ level_rank(level_of('measured.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic')) }}
+        {{ level_number('measured.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic') }}
             as level_number,
         {{ interval_is_beyond('measured.lower_bound', 'measured.upper_bound', 'limits.direction', 'limits.warning') }}
             as is_certain

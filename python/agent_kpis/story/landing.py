@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from agent_kpis.contract import entities
 from agent_kpis.story import plot
 from agent_kpis.story.tables import KEY, TIME, Tables
 
@@ -83,27 +84,10 @@ DIRT: dict[str, dict[str, tuple[int, list[dict]]]] = {
     },
 }
 TYPES = {
-    "opened_at": "timestamp",
-    "occurred_at": "timestamp",
-    "sent_at": "timestamp",
-    "responded_at": "timestamp",
-    "started_at": "timestamp",
-    "ended_at": "timestamp",
-    "evaluated_at": "timestamp",
-    "released_at": "timestamp",
-    "decide_by": "timestamp",
-    "is_spam": "boolean",
-    "is_test": "boolean",
-    "handle_seconds": "double",
-    "score": "double",
-    "value": "double",
-    "min_effect": "double",
-    "turn_index": "integer",
-    "input_tokens": "bigint",
-    "cached_input_tokens": "bigint",
-    "output_tokens": "bigint",
-    "reported_cost_usd": "decimal(28,10)",
-    "amount_usd": "decimal(28,10)",
+    column.name: column.type
+    for entity in entities().values()
+    for column in entity.columns
+    if column.type != "string"
 }
 
 
