@@ -86,3 +86,18 @@
 {% macro segment_types() %}
     {{ return([('all', none), ('task_type', 'task_type'), ('channel', 'channel'), ('tier', 'tier'), ('agent_version', 'agent_version')]) }}
 {% endmacro %}
+
+{#- The rows of a relation once per segment that they are in; what has no value in a segment's column is in none of that type. -#}
+{% macro by_segment(relation) %}
+    {%- for segment_type, column in segment_types() %}
+    select
+        '{{ segment_type }}' as segment_type,
+        {{ column if column else "'all'" }} as segment,
+        {{ relation }}.*
+    from {{ relation }}
+    {%- if column %}
+    where {{ column }} != '(none)'
+    {%- endif %}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+{% endmacro %}

@@ -66,6 +66,7 @@ questions as (
         min(case when stood then completed_at end) as stood_at,
         min(case when stood_as_of then completed_at end) as stood_as_of_at,
         {{ any_true("was_undone and (reopen_rule = 'any' or completed_at = last_completed_at)") }} as undone,
+        min(case when was_undone and (reopen_rule = 'any' or completed_at = last_completed_at) then undone_at end) as undone_at,
         {{ any_true('repeat_contact_at is not null') }} as is_repeat_contact,
         max(case when stood then evidence_rank end) as evidence_rank,
         min(case
@@ -91,6 +92,7 @@ bases as (
         case when count(stood_at) = {{ count_where('is_by_maturity') }} then max(stood_at) end as stood_at,
         case when count(stood_as_of_at) = count(*) then max(stood_as_of_at) end as stood_as_of_at,
         {{ any_true('undone') }} as undone,
+        min(undone_at) as undone_at,
         {{ any_true('first_undo_at is not null') }} as was_ever_undone,
         {{ any_true('is_repeat_contact') }} as is_repeat_contact,
         max(evidence_rank) as evidence_rank,
@@ -106,7 +108,7 @@ completions as (
     select
         interaction_id,
         {%- for basis in completion_bases() %}
-        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
+        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'undone_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
         max(case when basis = '{{ basis }}' then {{ column }} end) as {{ basis }}_{{ column }},
         {%- endfor %}
         {{ any_true("basis = '" ~ basis ~ "' and undone") }} as {{ basis }}_undone,
@@ -156,7 +158,7 @@ final as (
         activity.human_touched_at,
         reasons.reason as handed_off_reason,
         {%- for basis in completion_bases() %}
-        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
+        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'undone_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
         completions.{{ basis }}_{{ column }},
         {%- endfor %}
         coalesce(completions.{{ basis }}_undone, false) as {{ basis }}_undone,

@@ -28,12 +28,11 @@ channels as (
 
 scopes as (
 
-    select distinct
+    select
         agent_name,
         task_type,
         launched_at
-    from ({{ effective_versions(ref('agent_scopes'), ['agent_name', 'task_type']) }}) as versions
-    where valid_to is null
+    from {{ ref('dim_agent_scopes') }}
 
 ),
 

@@ -18,9 +18,8 @@ launches as (
     select
         agent_name,
         task_type,
-        min(cast(launched_at as date)) as launched_on
-    from {{ ref('agent_scopes') }}
-    group by agent_name, task_type
+        cast(launched_at as date) as launched_on
+    from {{ ref('dim_agent_scopes') }}
 
 ),
 

@@ -18,50 +18,15 @@ with interactions as (
 
 ),
 
-{%- for segment_type, column in segment_types() %}
-ranked_by_{{ segment_type }} as (
+segmented as (
 
-    select
-        agent_name,
-        arm,
-        '{{ segment_type }}' as segment_type,
-        {{ column if column else "'all'" }} as segment,
-        time_to_resolution_seconds,
-        row_number() over (
-            partition by agent_name, arm{{ ', ' ~ column if column }}
-            order by time_to_resolution_seconds nulls last
-        ) as position,
-        count(*) over (partition by agent_name, arm{{ ', ' ~ column if column }}) as n
-    from interactions
-    {%- if column %}
-    where {{ column }} != '(none)'
-    {%- endif %}
-
-),
-{% endfor %}
-ranked as (
-
-    {%- for segment_type, _ in segment_types() %}
-    select * from ranked_by_{{ segment_type }}
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {{ by_segment('interactions') }}
 
 ),
 
 final as (
 
-    select
-        agent_name,
-        arm,
-        segment_type,
-        segment,
-        max(n) as n,
-        {{ count_where('time_to_resolution_seconds is null') }} as n_unresolved,
-        max(case when position = ceil(n / 2.0) then time_to_resolution_seconds end) as median_seconds,
-        max(case when position = floor((n - {{ z95() }} * sqrt(n)) / 2) then time_to_resolution_seconds end) as lower_seconds,
-        max(case when position = ceil(1 + (n + {{ z95() }} * sqrt(n)) / 2) then time_to_resolution_seconds end) as upper_seconds
-    from ranked
-    group by agent_name, arm, segment_type, segment
+    {{ median_times('segmented', ['agent_name', 'arm', 'segment_type', 'segment']) }}
 
 )
 

@@ -12,76 +12,11 @@ resolution_times as (
 
 measured as (
 
-    {%- for entry in kpi_registry() if entry.method != 'health' %}
-    select
-        segments.agent_name,
-        segments.arm,
-        segments.segment_type,
-        segments.segment,
-        '{{ entry.kpi }}' as kpi,
-        segments.window_name,
-        segments.window_start,
-        segments.window_end,
-        {%- if entry.method == 'median' %}
-        resolution_times.median_seconds as value,
-        resolution_times.lower_seconds as lower_bound,
-        resolution_times.upper_seconds as upper_bound,
-        segments.n_mature as n,
-        cast(null as {{ type_double() }}) as numerator,
-        segments.n_mature as denominator,
-        segments.n_unresolved as n_censored,
-        case when segments.n_mature > 0 and resolution_times.median_seconds is null then 'more_than_half_unresolved' end as note
-        {%- else %}
-        {%- set value = 'cast(segments.' ~ entry.numerator ~ ' as ' ~ type_double() ~ ') / nullif(segments.' ~ entry.denominator ~ ', 0)' %}
-        {{ value }} as value,
-        {%- for side, sign in [('lower', '-'), ('upper', '+')] %}
-        {% if entry.method == 'proportion' -%}
-        {{ wilson('segments.' ~ entry.numerator, 'segments.' ~ entry.denominator, side) }}
-        {%- elif entry.method == 'mean' -%}
-        {{ value }} {{ sign }} {{ z95() }} * {{ standard_error(
-            'segments.' ~ entry.numerator, 'segments.' ~ entry.square_sum, 'segments.' ~ entry.denominator
-        ) }}
-        {%- elif entry.method == 'ratio' -%}
-        {{ value }} * exp({{ sign }}{{ z95() }} * {{ log_ratio_standard_error(
-            'segments.n_priced', 'segments.cost_priced_usd', 'segments.cost_unallocated_usd', 'segments.cost_square_sum',
-            'segments.n_completed_priced', 'segments.cost_completed_usd',
-        ) }})
-        {%- endif %} as {{ side }}_bound,
-        {%- endfor %}
-        {{ 'segments.n_priced' if entry.method == 'ratio' else 'segments.' ~ entry.denominator }} as n,
-        cast(segments.{{ entry.numerator }} as {{ type_double() }}) as numerator,
-        segments.{{ entry.denominator }} as denominator,
-        0 as n_censored,
-        {% if entry.method == 'ratio' -%}
-        case
-            when segments.n_mature = 0 then 'no_mature_interactions'
-            when segments.n_priced = 0 then 'no_priced_interactions'
-            when segments.n_completed_priced = 0 then 'no_successes'
-            when segments.n_priced < 0.95 * segments.n_mature then 'partly_priced'
-        end
-        {%- elif entry.denominator == 'n_mature' -%}
-        case when segments.n_mature = 0 then 'no_mature_interactions' end
-        {%- elif entry.denominator == 'n_priced' -%}
-        case when segments.n_priced = 0 then 'no_priced_interactions' end
-        {%- elif entry.denominator == 'n_surveys_sent' -%}
-        case when segments.n_surveys_sent = 0 then 'no_surveys' end
-        {%- else -%}
-        case when segments.{{ entry.denominator }} = 0 then 'no_answers' end
-        {%- endif %} as note
-        {%- endif %}
-    from segments
-    {%- if entry.method == 'median' %}
-left join resolution_times
-    on segments.agent_name = resolution_times.agent_name
-        and segments.arm = resolution_times.arm
-        and segments.segment_type = resolution_times.segment_type
-        and segments.segment = resolution_times.segment
-    {%- endif %}
-    {%- if entry.arms %}
-    where segments.arm in ('{{ entry.arms | join("', '") }}')
-    {%- endif %}
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {{ measured_kpis(
+        'segments', 'resolution_times',
+        key=['agent_name', 'arm', 'segment_type', 'segment'],
+        also=['window_name', 'window_start', 'window_end'],
+    ) }}
 
 ),
 

@@ -1,0 +1,163 @@
+-- Counts and sums by segment, population and task type: what comparisons and baselines are made of.
+with interactions as (
+
+    select * from {{ ref('int_compared_interactions') }}
+
+),
+
+surveys as (
+
+    select
+        interactions.agent_name,
+        interactions.population,
+        interactions.interaction_id,
+        count(*) as n_surveys_sent,
+        {{ count_where('surveys.responded_at <= interactions.known_at and surveys.score is not null') }} as n_surveys_answered,
+        sum(case when surveys.responded_at <= interactions.known_at then surveys.score end) as score_sum,
+        sum(case when surveys.responded_at <= interactions.known_at then surveys.score * surveys.score end) as score_square_sum
+    from interactions
+    inner join {{ ref('fct_surveys') }} as surveys
+        on interactions.interaction_id = surveys.interaction_id
+            and interactions.known_at >= surveys.sent_at
+    where surveys.survey_kind = 'post_interaction'
+    group by interactions.agent_name, interactions.population, interactions.interaction_id
+
+),
+
+measured as (
+
+    select
+        interactions.*,
+        interactions.is_mature and interactions.cost_usd is not null as is_priced,
+        surveys.n_surveys_sent,
+        surveys.n_surveys_answered,
+        surveys.score_sum,
+        surveys.score_square_sum
+    from interactions
+    left join surveys
+        on interactions.agent_name = surveys.agent_name
+            and interactions.population = surveys.population
+            and interactions.interaction_id = surveys.interaction_id
+
+),
+
+segmented as (
+
+    {{ by_segment('measured') }}
+
+),
+
+cells as (
+
+    select
+        agent_name,
+        segment_type,
+        segment,
+        population,
+        task_type,
+        min(cohort_date) as first_day,
+        max(cohort_date) as last_day,
+        count(*) as n_interactions,
+        {{ count_where('is_mature') }} as n_mature,
+        {{ count_where('is_completed') }} as n_completed,
+        {{ count_where('is_resolved') }} as n_resolved,
+        {{ count_where('is_escalated') }} as n_escalated,
+        {{ count_where('is_mature and time_to_resolution_seconds is null') }} as n_unresolved,
+        {{ count_where('is_priced') }} as n_priced,
+        {{ count_where('is_priced and is_completed') }} as n_completed_priced,
+        coalesce(sum(cost_usd), 0) as cost_priced_usd,
+        coalesce(sum(cost_usd * cost_usd), 0) as cost_square_sum,
+        coalesce(sum(case when is_completed then cost_usd end), 0) as cost_completed_usd,
+        coalesce(sum(n_surveys_sent), 0) as n_surveys_sent,
+        coalesce(sum(n_surveys_answered), 0) as n_surveys_answered,
+        coalesce(sum(score_sum), 0) as score_sum,
+        coalesce(sum(score_square_sum), 0) as score_square_sum
+    from segmented
+    group by agent_name, segment_type, segment, population, task_type
+
+),
+
+launches as (
+
+    select
+        agent_name,
+        min(cast(launched_at as date)) as launched_on
+    from {{ ref('dim_agent_scopes') }}
+    group by agent_name
+
+),
+
+-- Costs of an agent that belong to no interaction: part of the cost of its successes, as a whole.
+shared_costs as (
+
+    select
+        costs.agent_name,
+        min(cast(costs.occurred_at as date)) as first_day,
+        max(cast(costs.occurred_at as date)) as last_day,
+        sum(coalesce(costs.amount_usd, 0)) as cost_usd
+    from {{ ref('fct_costs') }} as costs
+    inner join launches
+        on costs.agent_name = launches.agent_name
+            and cast(costs.occurred_at as date) >= launches.launched_on
+    where costs.interaction_id is null
+    group by costs.agent_name
+
+),
+
+final as (
+
+    select
+        agent_name,
+        segment_type,
+        segment,
+        population,
+        task_type,
+        first_day,
+        last_day,
+        n_interactions,
+        n_mature,
+        n_completed,
+        n_resolved,
+        n_escalated,
+        n_unresolved,
+        n_priced,
+        n_completed_priced,
+        cost_priced_usd,
+        cast(0 as {{ type_double() }}) as cost_unallocated_usd,
+        cost_square_sum,
+        cost_completed_usd,
+        n_surveys_sent,
+        n_surveys_answered,
+        score_sum,
+        score_square_sum
+    from cells
+    union all
+    select
+        agent_name,
+        'all' as segment_type,
+        'all' as segment,
+        'unallocated' as population,
+        'unallocated' as task_type,
+        first_day,
+        last_day,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        cast(cost_usd as {{ type_double() }}) as cost_unallocated_usd,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0
+    from shared_costs
+
+)
+
+select * from final
