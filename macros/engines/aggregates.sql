@@ -8,3 +8,6 @@
 
 {#- How many rows of the group satisfy the condition. -#}
 {% macro count_where(condition) %}sum(case when {{ condition }} then 1 else 0 end){% endmacro %}
+
+{#- The same over a window. -#}
+{% macro any_true_over(condition, partition) %}(max(case when {{ condition }} then 1 else 0 end) over (partition by {{ partition }}) = 1){% endmacro %}

@@ -19,34 +19,56 @@
     case {{ number }} when 4 then 'catastrophic' when 3 then 'critical' when 2 then 'warning' when 1 then 'watch' when 0 then 'ok' end
 {%- endmacro %}
 
-{#- Whether the whole interval lies beyond the warning limit: a breach that so few observations could not fake. -#}
-{% macro interval_is_beyond(lower, upper, direction, warning) -%}
-    coalesce(
-        ({{ direction }} = 'low' and {{ upper }} <= {{ warning }})
-        or ({{ direction }} = 'high' and {{ lower }} >= {{ warning }}),
-        false
-    )
+{#- The level that the interval reaches with its better end, against `certain_from_*` of a row of threshold_limits. -#}
+{% macro certain_level_number(lower, upper, limits) -%}
+    {{ level_number(
+        'case when ' ~ limits ~ ".direction = 'low' then " ~ upper ~ ' else ' ~ lower ~ ' end',
+        limits ~ '.direction',
+        limits ~ '.certain_from_warning',
+        limits ~ '.certain_from_critical',
+        limits ~ '.certain_from_catastrophic',
+    ) }}
 {%- endmacro %}
 
 {#-
-    Absolute limits in force at `as_of` for groups of threshold profiles: one row per `key` of the relation `profiles` (key and
-    threshold_profile), kpi and direction. Where a group has several profiles, the tightest limit of each counts.
+    Limits in force at `as_of` for groups of threshold profiles: one row per `key` of the relation `profiles` (key and threshold_profile),
+    kpi, direction and unit. Where a group has several profiles, the tightest limit of each counts. Limits on a distance from the reference
+    (pp, percent) carry its sign: -5 for five points lower.
+
+    `certain_from_*`: how far the limit of the interval has to reach for the level to count: beyond the level below (a distance: beyond 0
+    for a warning), or beyond the warning itself (absolute). A breach that so few observations could fake is none.
 -#}
-{% macro absolute_limits(profiles, key) %}
+{% macro threshold_limits(profiles, key) %}
     select
-        {%- for column in key %}
-        profiles.{{ column }},
-        {%- endfor %}
-        thresholds.kpi,
-        thresholds.direction,
-        {%- for limit in ['warning', 'critical', 'catastrophic'] %}
-        case when thresholds.direction = 'low' then max(thresholds.{{ limit }}) else min(thresholds.{{ limit }}) end
-            as {{ limit }}{{ "," if not loop.last }}
-        {%- endfor %}
-    from {{ profiles }} as profiles
-    inner join ({{ effective_versions(ref('thresholds'), ['threshold_profile', 'kpi', 'direction', 'unit']) }}) as thresholds
-        on profiles.threshold_profile = thresholds.threshold_profile
-    inner join {{ ref('int_as_of') }} as clock on {{ is_effective('thresholds', 'clock.as_of') }}
-    where thresholds.unit = 'absolute'
-    group by {% for column in key %}profiles.{{ column }}, {% endfor %}thresholds.kpi, thresholds.direction
+        {{ key | join(', ') }},
+        kpi,
+        direction,
+        unit,
+        warning,
+        critical,
+        catastrophic,
+        case when unit = 'absolute' then warning else 0 end as certain_from_warning,
+        warning as certain_from_critical,
+        case when unit = 'absolute' then warning else critical end as certain_from_catastrophic
+    from (
+        select
+            {%- for column in key %}
+            profiles.{{ column }},
+            {%- endfor %}
+            thresholds.kpi,
+            thresholds.direction,
+            thresholds.unit,
+            {%- for limit in ['warning', 'critical', 'catastrophic'] %}
+            case
+                when thresholds.unit = 'absolute' and thresholds.direction = 'low' then max(thresholds.{{ limit }})
+                when thresholds.direction = 'low' then -min(thresholds.{{ limit }})
+                else min(thresholds.{{ limit }})
+            end as {{ limit }}{{ "," if not loop.last }}
+            {%- endfor %}
+        from {{ profiles }} as profiles
+        inner join ({{ effective_versions(ref('thresholds'), ['threshold_profile', 'kpi', 'direction', 'unit']) }}) as thresholds
+            on profiles.threshold_profile = thresholds.threshold_profile
+        inner join {{ ref('int_as_of') }} as clock on {{ is_effective('thresholds', 'clock.as_of') }}
+        group by {% for column in key %}profiles.{{ column }}, {% endfor %}thresholds.kpi, thresholds.direction, thresholds.unit
+    ) as limits
 {% endmacro %}

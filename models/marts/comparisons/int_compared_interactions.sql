@@ -69,7 +69,7 @@ before_launch as (
 
 {%- set columns = [
     'interaction_id', 'compared_agent_name', 'population', 'arm', 'task_type', 'channel', 'tier', 'live_version', 'customer_id', 'holdout_unit',
-    'opened_at', 'known_at', 'matures_at', 'is_completed', 'is_resolved', 'is_escalated', 'resolved_at', 'reopen_window_hours',
+    'opened_at', 'known_at', 'matures_at', 'outcome', 'is_completed', 'is_resolved', 'is_escalated', 'resolved_at', 'reopen_window_hours',
     'time_to_resolution_seconds',
 ] %}
 
@@ -141,6 +141,7 @@ final as (
         cast(opened_at as date) as cohort_date,
         known_at,
         is_mature,
+        case when is_mature then outcome end as outcome,
         case when is_mature then is_completed end as is_completed,
         case when is_mature then is_resolved end as is_resolved,
         case when is_mature then is_escalated end as is_escalated,

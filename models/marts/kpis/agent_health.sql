@@ -69,7 +69,7 @@ agent_profiles as (
 
 limits as (
 
-    {{ absolute_limits('agent_profiles', ['agent_name']) }}
+    {{ threshold_limits('agent_profiles', ['agent_name']) }}
 
 ),
 
@@ -103,10 +103,12 @@ graded as (
         unpivoted.kpi,
         {{ level_number('unpivoted.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic') }}
             as level_number,
-        {{ interval_is_beyond('unpivoted.lower_bound', 'unpivoted.upper_bound', 'limits.direction', 'limits.warning') }}
-            as is_certain
+        coalesce({{ certain_level_number('unpivoted.lower_bound', 'unpivoted.upper_bound', 'limits') }} >= 2, false) as is_certain
     from unpivoted
-    inner join limits on unpivoted.agent_name = limits.agent_name and unpivoted.kpi = limits.kpi
+    inner join limits
+        on unpivoted.agent_name = limits.agent_name
+            and unpivoted.kpi = limits.kpi
+            and limits.unit = 'absolute'
 
 ),
 

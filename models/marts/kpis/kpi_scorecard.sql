@@ -38,42 +38,27 @@ segment_profiles as (
 
 limits as (
 
-    {{ absolute_limits('segment_profiles', ['agent_name', 'arm', 'segment_type', 'segment']) }}
+    {{ threshold_limits('segment_profiles', ['agent_name', 'arm', 'segment_type', 'segment']) }}
 
 ),
 
-breaches as (
+-- Comparisons are since launch; a trailing window has none.
+comparisons as (
 
     select
-        measured.agent_name,
-        measured.arm,
-        measured.segment_type,
-        measured.segment,
-        measured.kpi,
-        limits.direction,
-        {{ level_number('measured.value', 'limits.direction', 'limits.warning', 'limits.critical', 'limits.catastrophic') }}
-            as level_number,
-        {{ interval_is_beyond('measured.lower_bound', 'measured.upper_bound', 'limits.direction', 'limits.warning') }}
-            as is_certain
-    from measured
-    inner join limits
-        on measured.agent_name = limits.agent_name
-            and measured.arm = limits.arm
-            and measured.segment_type = limits.segment_type
-            and measured.segment = limits.segment
-            and measured.kpi = limits.kpi
+        comparisons.*,
+        responses.nonresponse_risk
+    from {{ ref('holdout_comparison') }} as comparisons
+    left join {{ ref('csat_response') }} as responses
+        on comparisons.agent_name = responses.agent_name
+            and comparisons.kpi = 'csat'
+            and responses.population = case comparisons.comparison_type when 'holdout' then 'holdout' else 'baseline' end
 
 ),
 
-worst_breaches as (
+provisional as (
 
-    select
-        breaches.*,
-        row_number() over (
-            partition by agent_name, arm, segment_type, segment, kpi
-            order by level_number desc nulls last, direction asc
-        ) as severity
-    from breaches
+    select * from {{ ref('int_provisional_values') }}
 
 ),
 
@@ -83,71 +68,196 @@ kpis as (
 
 ),
 
-final as (
+compared as (
 
     select
-        cast(measured.agent_name as {{ dbt.type_string() }}) as agent_name,
-        cast(measured.arm as {{ dbt.type_string() }}) as arm,
-        cast(measured.segment_type as {{ dbt.type_string() }}) as segment_type,
-        cast(measured.segment as {{ dbt.type_string() }}) as segment,
-        cast(measured.kpi as {{ dbt.type_string() }}) as kpi,
+        measured.*,
         kpis.role,
         kpis.is_primary,
         kpis.unit,
-        cast(measured.value as {{ type_double() }}) as value,
-        cast(measured.lower_bound as {{ type_double() }}) as lower_bound,
-        cast(measured.upper_bound as {{ type_double() }}) as upper_bound,
-        cast(measured.n as bigint) as n,
-        cast(measured.numerator as {{ type_double() }}) as numerator,
-        cast(measured.denominator as {{ type_double() }}) as denominator,
-        cast(measured.n_censored as bigint) as n_censored,
-        cast(measured.window_name as {{ dbt.type_string() }}) as window_name,
-        cast(measured.window_start as date) as window_start,
-        cast(measured.window_end as date) as window_end,
-        cast(null as {{ type_double() }}) as reference_value,
-        cast(null as {{ type_double() }}) as delta,
-        cast(null as {{ type_double() }}) as delta_lower_bound,
-        cast(null as {{ type_double() }}) as delta_upper_bound,
-        cast('no_reference' as {{ dbt.type_string() }}) as comparison_type,
-        cast(null as boolean) as is_time_confounded,
-        cast(null as {{ type_double() }}) as minimum_detectable_effect,
-        cast(null as {{ type_double() }}) as provisional_value,
+        kpis.better,
+        comparisons.comparison_type,
+        comparisons.is_time_confounded,
+        comparisons.baseline_kind,
+        comparisons.reference_value,
+        comparisons.delta,
+        comparisons.delta_lower_bound,
+        comparisons.delta_upper_bound,
+        comparisons.relative_delta,
+        comparisons.relative_lower_bound,
+        comparisons.relative_upper_bound,
+        comparisons.minimum_detectable_effect,
+        comparisons.note as comparison_note,
+        coalesce(comparisons.nonresponse_risk, false) as nonresponse_risk,
+        provisional.provisional_value,
+        provisional.provisional_lower_bound,
+        provisional.provisional_upper_bound,
+        provisional.provisional_n
+    from measured
+    inner join kpis on measured.kpi = kpis.kpi
+    left join comparisons
+        on measured.arm = 'ai'
+            and measured.window_name = 'since_launch'
+            and measured.agent_name = comparisons.agent_name
+            and measured.segment_type = comparisons.segment_type
+            and measured.segment = comparisons.segment
+            and measured.kpi = comparisons.kpi
+    left join provisional
+        on measured.agent_name = provisional.agent_name
+            and measured.arm = provisional.arm
+            and measured.segment_type = provisional.segment_type
+            and measured.segment = provisional.segment
+            and measured.kpi = provisional.kpi
+
+),
+
+-- What each limit looks at: the level itself, or the distance from the reference in points or per cent.
+judged as (
+
+    select
+        compared.agent_name,
+        compared.segment_type,
+        compared.segment,
+        compared.kpi,
+        limits.direction,
+        limits.unit as limit_unit,
+        limits.warning,
+        limits.critical,
+        limits.catastrophic,
+        limits.certain_from_warning,
+        limits.certain_from_critical,
+        limits.certain_from_catastrophic,
+        {%- for column, relative in [('value', 'delta'), ('lower_bound', 'lower_bound'), ('upper_bound', 'upper_bound')] %}
+        case limits.unit
+            when 'absolute' then compared.{{ column }}
+            when 'percent' then 100 * compared.relative_{{ relative }}
+            else
+                case when compared.unit = 'share' then 100 else 1 end
+                * compared.{{ 'delta' if relative == 'delta' else 'delta_' ~ relative }}
+        end as {{ column }},
+        {%- endfor %}
+        -- Half of the 90% interval: what the data could not have told apart.
+        case limits.unit
+            when 'percent' then 100 / nullif(abs(compared.reference_value), 0)
+            when 'pp' then case when compared.unit = 'share' then 100 else 1 end
+        end * compared.minimum_detectable_effect * 1.6449 / 2.8016 as imprecision
+    from compared
+    inner join limits
+        on compared.agent_name = limits.agent_name
+            and compared.arm = limits.arm
+            and compared.segment_type = limits.segment_type
+            and compared.segment = limits.segment
+            and compared.kpi = limits.kpi
+    where compared.arm = 'ai'
+
+),
+
+graded as (
+
+    select
+        judged.*,
+        {{ level_number('judged.value', 'judged.direction', 'judged.warning', 'judged.critical', 'judged.catastrophic') }}
+            as point_number,
+        {{ certain_level_number('judged.lower_bound', 'judged.upper_bound', 'judged') }} as certain_number
+    from judged
+
+),
+
+ranked as (
+
+    select
+        graded.*,
+        case when certain_number < point_number then certain_number else point_number end as level_number,
+        row_number() over (
+            partition by agent_name, segment_type, segment, kpi
+            order by case when certain_number < point_number then certain_number else point_number end desc nulls last, direction asc
+        ) as severity,
+        {{ any_true_over('point_number >= 2', 'agent_name, segment_type, segment, kpi') }} as is_beyond,
+        {{ any_true_over("limit_unit != 'absolute'", 'agent_name, segment_type, segment, kpi') }} as has_distance_limit,
+        {{ any_true_over(
+            "limit_unit != 'absolute' and (imprecision is null or imprecision > 0.65 * abs(warning))", 'agent_name, segment_type, segment, kpi'
+        ) }} as is_imprecise
+    from graded
+
+),
+
+levels as (
+
+    select * from ranked
+    where severity = 1
+
+),
+
+final as (
+
+    select
+        cast(compared.agent_name as {{ dbt.type_string() }}) as agent_name,
+        cast(compared.arm as {{ dbt.type_string() }}) as arm,
+        cast(compared.segment_type as {{ dbt.type_string() }}) as segment_type,
+        cast(compared.segment as {{ dbt.type_string() }}) as segment,
+        cast(compared.kpi as {{ dbt.type_string() }}) as kpi,
+        compared.role,
+        compared.is_primary,
+        compared.unit,
+        cast(compared.value as {{ type_double() }}) as value,
+        cast(compared.lower_bound as {{ type_double() }}) as lower_bound,
+        cast(compared.upper_bound as {{ type_double() }}) as upper_bound,
+        cast(compared.n as bigint) as n,
+        cast(compared.numerator as {{ type_double() }}) as numerator,
+        cast(compared.denominator as {{ type_double() }}) as denominator,
+        cast(compared.n_censored as bigint) as n_censored,
+        cast(compared.window_name as {{ dbt.type_string() }}) as window_name,
+        cast(compared.window_start as date) as window_start,
+        cast(compared.window_end as date) as window_end,
+        cast(compared.reference_value as {{ type_double() }}) as reference_value,
+        cast(compared.delta as {{ type_double() }}) as delta,
+        cast(compared.delta_lower_bound as {{ type_double() }}) as delta_lower_bound,
+        cast(compared.delta_upper_bound as {{ type_double() }}) as delta_upper_bound,
+        cast(coalesce(compared.comparison_type, 'no_reference') as {{ dbt.type_string() }}) as comparison_type,
+        compared.is_time_confounded,
+        cast(compared.baseline_kind as {{ dbt.type_string() }}) as baseline_kind,
+        cast(compared.minimum_detectable_effect as {{ type_double() }}) as minimum_detectable_effect,
+        {%- for column in ['provisional_value', 'provisional_lower_bound', 'provisional_upper_bound'] %}
+        cast(compared.{{ column }} as {{ type_double() }}) as {{ column }},
+        {%- endfor %}
+        cast(compared.provisional_n as bigint) as provisional_n,
         cast(
             case
-                when measured.value is null and measured.n = 0 then 'no_data'
-                when measured.value is null then 'insufficient_data'
-                when measured.arm = 'ai' and worst_breaches.level_number >= 2 and not worst_breaches.is_certain
-                    then 'insufficient_data'
-                when measured.arm = 'ai' and worst_breaches.level_number >= 2 then {{ level_name('worst_breaches.level_number') }}
-                else 'no_reference'
+                when compared.value is null and compared.n = 0 then 'no_data'
+                when compared.value is null then 'insufficient_data'
+                when compared.arm != 'ai' then 'no_reference'
+                when levels.level_number >= 2 then {{ level_name('levels.level_number') }}
+                when levels.is_beyond then 'insufficient_data'
+                when compared.comparison_type is null then 'no_reference'
+                when not coalesce(levels.has_distance_limit, false) then null
+                when compared.delta is null or levels.is_imprecise then 'insufficient_data'
+                else 'ok'
             end as {{ dbt.type_string() }}
         ) as level,
+        cast(case when levels.level_number >= 2 then levels.direction end as {{ dbt.type_string() }}) as level_direction,
         cast(
             case
-                when measured.arm = 'ai' and worst_breaches.level_number >= 2 and worst_breaches.is_certain
-                    then worst_breaches.direction
-            end
-            as {{ dbt.type_string() }}
-        ) as level_direction,
-        cast(
-            case
-                when measured.value is not null
+                when compared.value is not null
                     then rank() over (
-                            partition by measured.arm, measured.segment_type, measured.segment, measured.kpi
-                            order by case when kpis.better = 'high' then -measured.value else measured.value end nulls last
+                            partition by compared.arm, compared.segment_type, compared.segment, compared.kpi
+                            order by case when compared.better = 'high' then -compared.value else compared.value end nulls last
                         )
             end as integer
         ) as rank_among_agents,
-        cast(measured.note as {{ dbt.type_string() }}) as note
-    from measured
-    inner join kpis on measured.kpi = kpis.kpi
-    left join worst_breaches
-        on measured.agent_name = worst_breaches.agent_name
-            and measured.arm = worst_breaches.arm
-            and measured.segment_type = worst_breaches.segment_type
-            and measured.segment = worst_breaches.segment
-            and measured.kpi = worst_breaches.kpi
-            and worst_breaches.severity = 1
+        cast(
+            coalesce(
+                compared.note,
+                compared.comparison_note,
+                case when compared.nonresponse_risk then 'nonresponse_risk' end
+            ) as {{ dbt.type_string() }}
+        ) as note
+    from compared
+    left join levels
+        on compared.arm = 'ai'
+            and compared.agent_name = levels.agent_name
+            and compared.segment_type = levels.segment_type
+            and compared.segment = levels.segment
+            and compared.kpi = levels.kpi
 
 )
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agent_kpis.frames import days, table
-from agent_kpis.statistics import lag, survival
+from agent_kpis.frames import table
+from agent_kpis.statistics import survival
+from agent_kpis.statistics.csat import mean_score
 from agent_kpis.statistics.estimates import Z95, Estimate, difference, relative_difference
 from agent_kpis.statistics.experiments import (
     benjamini_hochberg,
@@ -32,7 +33,6 @@ MINIMUM_CUSTOMERS = 30
 MINIMUM_FOR_MEAN_TIME = 100
 MEAN_TIME_LIMIT_SECONDS = 7 * 86400
 """The restricted mean counts what takes longer as so long."""
-CSAT_BLOCK_DAYS = 28
 
 PROPORTIONS = {
     "task_completion_rate": "n_completed",
@@ -368,32 +368,6 @@ def _csat(kpi: str, arm: Arm, weights: np.ndarray) -> Estimate:
         arm.answers,
         dict(zip(arm.counts.index, weights, strict=True)),
         arm.design_effects.get(kpi, 1.0),
-    )
-
-
-def mean_score(
-    answers: pd.DataFrame, stratum_weights: dict[str, float] | None, design_effect: float = 1.0
-) -> Estimate:
-    """The lag-adjusted mean score of rows of int_csat_triangle, in points.
-
-    Level by four-week block of cohorts and task type, the blocks weighted by their answers.
-    """
-    if answers.empty:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    last_day = int(days(answers.last_day).max())
-    model = lag.fit(triangle(answers), last_day, block_days=CSAT_BLOCK_DAYS)
-    return lag.adjusted_mean(model, None, stratum_weights, design_effect=design_effect)
-
-
-def triangle(answers: pd.DataFrame) -> lag.Triangle:
-    """Rows of int_csat_triangle as arrays, the task type as stratum."""
-    return lag.Triangle(
-        cohort=days(answers.cohort_date),
-        lag=answers.lag_days.to_numpy(dtype=np.int64),
-        n=answers.n.to_numpy(dtype=float),
-        total=answers.score_sum.to_numpy(dtype=float),
-        square_sum=answers.score_square_sum.to_numpy(dtype=float),
-        stratum=answers.task_type.to_numpy(dtype=object).astype(str),
     )
 
 

@@ -37,7 +37,8 @@ def minimum_detectable_effect(standard_error: float, power: float = 0.8) -> floa
 def power_of_difference(p_reference: float, effect: float, n_ai: float, n_holdout: float) -> float:
     """The chance that proportions p_reference + effect (AI) and p_reference (holdout) test apart.
 
-    The test pools the proportions, the alternative does not (Fleiss 1981); both tails count.
+    The test pools the proportions, the alternative does not (Fleiss 1981); both tails count. With
+    unequal arms this differs from the power of the interval, which `holdout_needed` is about.
     """
     n_ai, n_holdout, p_ai = np.float64(n_ai), np.float64(n_holdout), p_reference + effect
     pooled = (p_ai * n_ai + p_reference * n_holdout) / (n_ai + n_holdout)

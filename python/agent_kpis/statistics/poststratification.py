@@ -46,7 +46,7 @@ def post_stratified_mean(
     spread = np.maximum(square_sum - total**2 / n, 0)
     freedom = n.sum() - len(n)
     variance = np.where(n < 2, spread.sum() / freedom, spread / (n - 1))
-    value = weight @ (total / n)
+    value = weight @ (total / n) if len(n) else np.nan
     margin = stdtrit(freedom, 0.975) * np.sqrt(weight**2 @ (variance / n))
     return Estimate(float(value), float(value - margin), float(value + margin), float(n.sum()))
 

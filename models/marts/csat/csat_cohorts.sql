@@ -1,0 +1,88 @@
+with cohorts as (
+
+    select * from {{ ref('int_csat_cohorts') }}
+
+),
+
+nowcasts as (
+
+    select * from {{ ref('int_csat_nowcasts') }}
+
+),
+
+reliability as (
+
+    select distinct
+        agent_name,
+        arm,
+        is_unreliable
+    from {{ ref('csat_nowcast_backtest') }}
+
+),
+
+completed as (
+
+    select
+        cohorts.*,
+        cast(cohorts.score_sum as {{ type_double() }}) / nullif(cohorts.n_answered, 0) as observed_mean,
+        nowcasts.task_type is null as is_past_nowcasting,
+        nowcasts.maturity,
+        nowcasts.n_expected,
+        nowcasts.completed_mean,
+        nowcasts.completed_lower_bound,
+        nowcasts.completed_upper_bound
+    from cohorts
+    left join nowcasts
+        on cohorts.cohort_date = cast(nowcasts.cohort_date as date)
+            and cohorts.agent_name = nowcasts.agent_name
+            and cohorts.arm = nowcasts.arm
+            and cohorts.task_type = nowcasts.task_type
+
+),
+
+-- Days too old to be nowcast have all their answers; a day without a model has what it has.
+final as (
+
+    select
+        completed.cohort_date,
+        completed.agent_name,
+        completed.arm,
+        completed.task_type,
+        cast(completed.n_interactions as bigint) as n_interactions,
+        cast(completed.n_sent as bigint) as n_sent,
+        cast(completed.n_answered as bigint) as n_answered,
+        cast(completed.n_answered as {{ type_double() }}) / nullif(completed.n_sent, 0) as response_rate,
+        cast(completed.score_sum as {{ type_double() }}) as score_sum,
+        cast(completed.score_square_sum as {{ type_double() }}) as score_square_sum,
+        completed.observed_mean,
+        cast(case when completed.is_past_nowcasting then 1 else completed.maturity end as {{ type_double() }}) as maturity,
+        cast(
+            case when completed.is_past_nowcasting then completed.n_answered else completed.n_expected end as {{ type_double() }}
+        ) as n_expected,
+        cast(
+            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_mean end
+            as {{ type_double() }}
+        ) as completed_mean,
+        cast(
+            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_lower_bound end
+            as {{ type_double() }}
+        ) as completed_lower_bound,
+        cast(
+            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_upper_bound end
+            as {{ type_double() }}
+        ) as completed_upper_bound,
+        cast(
+            case
+                when completed.is_past_nowcasting or completed.maturity >= {{ var('csat_final_from') }} then 'final'
+                else 'provisional'
+            end as {{ dbt.type_string() }}
+        ) as status,
+        coalesce(reliability.is_unreliable, false) as is_unreliable
+    from completed
+    left join reliability
+        on completed.agent_name = reliability.agent_name
+            and completed.arm = reliability.arm
+
+)
+
+select * from final

@@ -1,0 +1,204 @@
+"""CSAT by the day of the request, from answers that come days or weeks later.
+
+Frames are those of the models in models/marts/csat; scores are points from 0 to 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agent_kpis.frames import date_text, days, table
+from agent_kpis.statistics import lag
+from agent_kpis.statistics.estimates import Estimate
+from agent_kpis.statistics.poststratification import post_stratified_mean
+
+MEAN_BLOCK_DAYS = 28
+"""Levels of a mean over months: four weeks each hold enough answers of a small holdout."""
+POPULATIONS = {
+    "ai": ("ai_randomised", "ai_routed"),
+    "holdout": ("holdout",),
+    "baseline": ("baseline",),
+}
+MEANS = {
+    "agent_name": "text",
+    "population": "text",
+    "lag_adjusted_mean": "number",
+    "lag_adjusted_lower_bound": "number",
+    "lag_adjusted_upper_bound": "number",
+    "post_stratified_mean": "number",
+    "post_stratified_lower_bound": "number",
+    "post_stratified_upper_bound": "number",
+}
+NOWCASTS = {
+    "agent_name": "text",
+    "arm": "text",
+    "task_type": "text",
+    "cohort_date": "date",
+    "maturity": "number",
+    "n_expected": "number",
+    "completed_mean": "number",
+    "completed_lower_bound": "number",
+    "completed_upper_bound": "number",
+}
+BACKTESTS = {
+    "agent_name": "text",
+    "arm": "text",
+    "as_of_date": "date",
+    "n_observed": "count",
+    "observed_mean": "number",
+    "nowcast_mean": "number",
+    "nowcast_lower_bound": "number",
+    "nowcast_upper_bound": "number",
+    "n_final": "count",
+    "final_mean": "number",
+    "is_covered": "flag",
+}
+
+
+def triangle(answers: pd.DataFrame) -> lag.Triangle:
+    """Rows of int_csat_triangle as arrays, the task type as stratum; cells that repeat are added."""
+    cells = answers.groupby(["cohort_date", "lag_days", "task_type"], as_index=False)[
+        ["n", "score_sum", "score_square_sum"]
+    ].sum()
+    return lag.Triangle(
+        cohort=days(cells.cohort_date),
+        lag=cells.lag_days.to_numpy(dtype=np.int64),
+        n=cells.n.to_numpy(dtype=float),
+        total=cells.score_sum.to_numpy(dtype=float),
+        square_sum=cells.score_square_sum.to_numpy(dtype=float),
+        stratum=cells.task_type.to_numpy(dtype=str),
+    )
+
+
+def mean_score(
+    answers: pd.DataFrame,
+    task_type_weights: dict[str, float] | None = None,
+    design_effect: float = 1.0,
+) -> Estimate:
+    """The mean score of rows of int_csat_triangle once all their answers are in.
+
+    Levels by four weeks of cohorts and by task type; the weeks weigh by their answers, the task
+    types as given (by their answers where not). nan limits and value without answers.
+    """
+    if answers.empty:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    model = lag.fit(triangle(answers), _last_day(answers), block_days=MEAN_BLOCK_DAYS)
+    return lag.adjusted_mean(model, None, task_type_weights, design_effect=design_effect)
+
+
+def means(answers: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
+    """Per agent and population the mean of all answers to come, and that of all requests.
+
+    Takes int_csat_triangle and int_csat_responses. The lag-adjusted mean speaks for those who
+    answer, the post-stratified one weighs task types and outcomes as all mature requests have them.
+    """
+    answers = answers[answers.segment_type == "all"]
+    rows = []
+    for (agent, population), cells in responses.groupby(["agent_name", "population"]):
+        if population not in POPULATIONS:
+            continue
+        own = answers[
+            (answers.agent_name == agent) & answers.population.isin(POPULATIONS[population])
+        ]
+        adjusted = mean_score(own)
+        mature = cells[cells.outcome != "pending"]
+        stratified = post_stratified_mean(
+            mature.task_type.to_numpy(dtype=str),
+            mature.outcome.to_numpy(dtype=str),
+            *(
+                mature[column].to_numpy(dtype=float)
+                for column in ("n_interactions", "n_answered", "score_sum", "score_square_sum")
+            ),
+        )
+        row = {"agent_name": agent, "population": population}
+        for name, found in (("lag_adjusted", adjusted), ("post_stratified", stratified)):
+            row |= {
+                f"{name}_mean": found.value,
+                f"{name}_lower_bound": found.lower,
+                f"{name}_upper_bound": found.upper,
+            }
+        rows.append(row)
+    return table(rows, MEANS)
+
+
+def nowcasts(answers: pd.DataFrame, cohorts: pd.DataFrame) -> pd.DataFrame:
+    """Per agent, arm, task type and day what the mean will be when all answers are in.
+
+    Takes int_csat_triangle and int_csat_cohorts. Only days of the last `lag.FIT_DAYS`: older ones
+    are complete. `maturity` is the share of the answers that a day of this age has; the limits are
+    95% prediction limits of the mean that the day will have.
+    """
+    return table(_nowcast_rows(answers, cohorts), NOWCASTS)
+
+
+def backtests(answers: pd.DataFrame, cohorts: pd.DataFrame) -> pd.DataFrame:
+    """Per agent, arm and past day: the nowcast of the week before it, and what the week became."""
+    rows = []
+    for agent, arm, own, exposed in _arms(answers, cohorts):
+        found = lag.backtest(triangle(own), exposed, _last_day(own))
+        for index, day in enumerate(found["as_of_day"]):
+            rows.append(
+                {
+                    "agent_name": agent,
+                    "arm": arm,
+                    "as_of_date": date_text(day),
+                    "n_observed": found["n_observed"][index],
+                    "observed_mean": found["observed_mean"][index],
+                    "nowcast_mean": found["nowcast"][index],
+                    "nowcast_lower_bound": found["lower"][index],
+                    "nowcast_upper_bound": found["upper"][index],
+                    "n_final": found["n_final"][index],
+                    "final_mean": found["final_mean"][index],
+                    "is_covered": bool(found["is_covered"][index]),
+                }
+            )
+    return table(rows, BACKTESTS)
+
+
+def _nowcast_rows(answers: pd.DataFrame, cohorts: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for agent, arm, own, exposed in _arms(answers, cohorts):
+        last_day = _last_day(own)
+        known = triangle(own).newest(last_day, lag.FIT_DAYS)
+        exposed = exposed.newest(last_day, lag.FIT_DAYS)
+        if not len(known.n) or not len(exposed.cohort):
+            continue
+        found = lag.complete(lag.fit(known, last_day), known, exposed)
+        for index, day in enumerate(exposed.cohort):
+            yield {
+                "agent_name": agent,
+                "arm": arm,
+                "task_type": str(exposed.stratum[index]),
+                "cohort_date": date_text(day),
+                "maturity": found.answered[index],
+                "n_expected": found.n[index] + found.missing[index],
+                "completed_mean": found.value[index],
+                "completed_lower_bound": found.lower[index],
+                "completed_upper_bound": found.upper[index],
+            }
+
+
+def _arms(
+    answers: pd.DataFrame, cohorts: pd.DataFrame
+) -> Iterator[tuple[str, str, pd.DataFrame, lag.Cohorts]]:
+    """Every agent and arm that has answers: as known at as_of, so without the frozen baseline."""
+    answers = answers[(answers.segment_type == "all") & (answers.population != "baseline")]
+    for (agent, arm), own in answers.groupby(["agent_name", "arm"]):
+        days_of_arm = cohorts[(cohorts.agent_name == agent) & (cohorts.arm == arm)]
+        yield (
+            str(agent),
+            str(arm),
+            own,
+            lag.Cohorts(
+                cohort=days(days_of_arm.cohort_date),
+                stratum=days_of_arm.task_type.to_numpy(dtype=str),
+                exposure=days_of_arm.n_interactions.to_numpy(dtype=float),
+            ),
+        )
+
+
+def _last_day(answers: pd.DataFrame) -> int:
+    return int(days(answers.last_day).max())
