@@ -38,6 +38,7 @@ from agent_kpis.statistics.means import (
     cuped_slope,
     design_effect,
     sample_covariance,
+    sample_variance,
     standardised_mean,
 )
 from agent_kpis.statistics.proportions import (
@@ -121,6 +122,10 @@ def test_scales_of_widening():
     assert limits(Estimate(-0.2, -0.6, 0.6, 5, "log1p").widened(2)) == close([-0.8, 2.2])
 
 
+def test_standard_error_is_of_the_mean_half_width():
+    assert Estimate(10, 8, 13, 5).standard_error == close(2.5 / Z95)
+
+
 def test_relative_difference_of_ratios_adds_their_logarithms_errors():
     a, b = Estimate(6, 4, 9, 10, "log"), Estimate(8, 4, 16, 20, "log")
     relative = relative_difference(a, b)
@@ -134,6 +139,7 @@ def test_relative_difference_of_ratios_adds_their_logarithms_errors():
 def test_relative_difference_excludes_nothing_that_a_limit_at_zero_allows():
     a, b = Estimate(0.1, 0, 0.3, 10), Estimate(0.2, 0, 0.4, 10)
     assert limits(relative_difference(a, b)) == [-1, math.inf]
+    assert relative_difference(Estimate(0.1, -0.1, 0.3, 10), b) == relative_difference(a, b)
     assert untold(relative_difference(Estimate(0, 0, 0.1, 30), b))
     assert untold(relative_difference(a, Estimate(-1, -2, 1, 30)))
 
@@ -272,7 +278,7 @@ def test_mantel_haenszel_agrees_with_statsmodels(seed):
         tables.test_equal_odds(adjust=False).pvalue,
     )
     assert tuple(mantel_haenszel(x1, n1, x0, n0)) == close(expected, rel=1e-7, abs=1e-12)
-    silent = [[0, 0, 9], [0, 20, 9], [3, 0, 5], [7, 30, 5]]
+    silent = [[0, 0, 9, 4], [0, 20, 9, 8], [3, 0, 5, 0], [7, 30, 5, 0]]
     with_silent = [np.append(x, more) for x, more in zip((x1, n1, x0, n0), silent, strict=True)]
     assert mantel_haenszel(*with_silent) == mantel_haenszel(x1, n1, x0, n0)
 
@@ -281,6 +287,7 @@ def test_mantel_haenszel_that_cannot_tell():
     one = mantel_haenszel([5], [10], [2], [10])
     assert one.odds_ratio == close(4)
     assert math.isnan(one.homogeneity_p)
+    assert math.isnan(mantel_haenszel([1], [9], [6], [7]).homogeneity_p)
     assert all(math.isnan(x) for x in mantel_haenszel([0], [0], [2], [10]))
 
 
@@ -288,6 +295,8 @@ def test_proportions_at_their_ends():
     lower, upper = wilson([0, 7, 0], [7, 7, 0])
     assert (lower[0], upper[1]) == (0, 1)
     assert 0 < upper[0] == close(1 - lower[1])
+    every = np.arange(1, 60)
+    assert (wilson(every, every)[1] == 1).all()
     assert np.isnan([lower[2], upper[2]]).all()
     assert untold(miettinen_nurminen(0, 0, 1, 5))
     assert untold(risk_ratio(1, 5, 0, 0))
@@ -348,10 +357,11 @@ def test_mean_of_scores():
     assert mean.value == scores.mean()
     assert mean.standard_error == close(scipy.stats.sem(scores))
     assert untold(standardised_mean(1, 4, 16, 1)) is False
-    assert math.isnan(standardised_mean(1, 4, 16, 1).lower)
-    # 4.1 + 4.1 + 4.1 and its squares leave a variance just beside 0.
-    same = standardised_mean(3, 4.1 * 3, 4.1**2 * 3, 1)
-    assert limits(same) == close([4.1, 4.1])
+    assert math.isnan(standardised_mean(1, 4.1, 16.82, 1).lower)
+    # The sums leave a variance just below 0.
+    same = standardised_mean(5, 0.3 * 5, 0.3 * 0.3 * 5, 1)
+    assert limits(same) == close([0.3, 0.3])
+    assert sample_variance(5, 0.3 * 5, 0.3 * 0.3 * 5) == 0
 
 
 def test_covariance_is_numpys():
@@ -388,6 +398,7 @@ def test_design_effect():
     assert design_effect([6, 6], [6, 6]) == 1
     assert design_effect([6, 4, 0], [3, 1, 0]) == design_effect([6, 4], [3, 1])
     assert math.isnan(design_effect([6, 0], [3, 0]))
+    assert math.isnan(design_effect([49], [1]))
     assert math.isnan(design_effect([6, NAN], [3, 1]))
 
 
@@ -445,6 +456,12 @@ def test_own_mix_as_weights_gives_total_cost_over_successes():
     assert plain.value == close(sum(cost) / sum(successes))
     shared = standardised_ratio(n, cost, squares, successes, of_successes, n, shared_cost=94)
     assert shared.value == close((sum(cost) + 94) / sum(successes))
+    # Of 82 interactions each bears the same, whatever the weights.
+    other, dearer = (
+        standardised_ratio(n, c, squares, successes, of_successes, [1, 1, 8], shared_cost=s)
+        for c, s in ((cost, 41), (np.add(cost, np.multiply(n, 0.5)), 0))
+    )
+    assert other.value == close(dearer.value)
 
 
 def test_shared_cost_is_a_constant_in_every_interaction():
@@ -461,6 +478,12 @@ def test_shared_cost_is_a_constant_in_every_interaction():
     plain = ratio(cost)
     residual = (cost - plain.value * success) / cost.mean()
     assert plain.standard_error == close(scipy.stats.sem(residual))
+
+
+def test_a_cost_that_only_success_has_leaves_nothing_to_chance():
+    # The three terms of the variance come to just below 0.
+    sure = standardised_ratio(3, 0.2, 0.1 * 0.1 * 2, 2, 0.2, 1)
+    assert limits(sure) == close([0.1, 0.1])
 
 
 def test_without_success_no_cost_per_success():
@@ -524,20 +547,23 @@ def test_curve_and_median_agree_with_statsmodels(seed):
     assert limits(middle) == close([lower, NAN if upper == math.inf else upper], nan_ok=True)
 
 
+@pytest.mark.parametrize("tau", [15, 1000])
 @pytest.mark.parametrize("seed", range(1, 20, 2))
-def test_restricted_mean_without_censoring_is_the_mean_cut_off(seed):
+def test_restricted_mean_without_censoring_is_the_mean_cut_off(seed, tau):
     time, resolved = cases(seed)
-    cut = np.minimum(time, 15)
-    mean = restricted_mean([kaplan_meier(time, resolved, 0 * resolved)], [1], 15)
+    cut = np.minimum(time, tau)
+    curve = kaplan_meier(time, resolved, 0 * resolved)
+    assert (curve.survival[-1], curve.variance[-1]) == (0, 0)
+    mean = restricted_mean([curve], [1], tau)
     assert mean.value == close(cut.mean())
     assert mean.standard_error == close(cut.std() / math.sqrt(cut.size), abs=1e-12)
 
 
 def test_a_curve_at_exactly_one_half_has_not_come_below():
-    # 3/4 * 2/3: the product may be rounded to either side.
-    curve = kaplan_meier([1, 2, 3], [1, 1, 1], [0, 0, 1])
-    assert curve.survival[1] == close(0.5)
-    assert median(curve).value == 3
+    # 33/34 * 32/33 * ...: the product is rounded to just below.
+    curve = kaplan_meier(np.arange(34), np.ones(34), np.zeros(34))
+    assert 0.5 - 1e-12 < curve.survival[16] < 0.5
+    assert median(curve).value == 17
 
 
 def test_curve_that_does_not_reach_one_half():
@@ -700,8 +726,8 @@ def test_sizes_that_plans_rest_on():
     assert satisfied == 208
     assert satisfied / 0.15 == close(1400, rel=0.01)
     assert experiments.days_needed(satisfied, 300, 0.1, response_rate=0.15) == 47
-    assert experiments.days_needed(45, 300, 0.15) == 1
-    assert experiments.days_needed(46, 300, 0.15) == 2
+    assert experiments.days_needed(29, 100, 0.29) == 1
+    assert experiments.days_needed(30, 100, 0.29) == 2
 
 
 def test_the_size_needed_is_the_first_that_detects_the_effect():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import scipy.stats
 import statsmodels.api as sm
 from statsmodels.duration.survfunc import SurvfuncRight
 
@@ -190,6 +191,23 @@ def test_fit_equals_least_squares_on_single_answers(seed):
     assert model.degrees_of_freedom == theirs.df_resid
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_limits_once_all_cohorts_are_final(seed):
+    """The variance of the weighted parameters and Var_p(b)/n, with Student's t."""
+    history = simulate(seed, days=6, per_day=4, strata=1)
+    mean = adjusted_mean(fit(history.triangle(), 1000, block_days=2000))
+    bucket = np.searchsorted(BUCKETS, history.lag, side="right")
+    seen = np.unique(bucket)[1:]
+    design = np.hstack([np.ones((len(bucket), 1)), bucket[:, None] == seen])
+    theirs = sm.OLS(history.score, design).fit()
+    effect = theirs.params[1:] @ (bucket == seen[:, None])
+    centre = theirs.t_test(design.mean(axis=0))
+    variance = centre.sd.item() ** 2 + effect.var() / len(effect)
+    margin = scipy.stats.t.ppf(0.975, theirs.df_resid) * np.sqrt(variance)
+    value = history.score.mean()
+    assert astuple(mean)[:4] == pytest.approx((value, value - margin, value + margin, len(bucket)))
+
+
 def test_weights_are_renormalised_over_what_has_answers():
     model = fit(simulate(3).triangle(), 104)
     half = adjusted_mean(model, {0: 1, 1: 1}, {0: 1, 2: 1})
@@ -323,6 +341,13 @@ def test_what_is_missing_follows_from_exposure_rate_and_age():
         [3.5, (16 + 8 * (level + later)) / 16, 3.5, (24 + 4 * (level + other + later)) / 10]
     )
     assert read.lower[[0, 2]] == pytest.approx(3.5)
+    coming = level + later
+    contrast = 8 * np.array([1, 0, 1])
+    variance = 8 * (model.sigma2 + (coming - read.value[1]) ** 2)
+    variance += contrast @ model.covariance @ contrast
+    margin = scipy.stats.t.ppf(0.975, 42 - 3) * np.sqrt(variance) / 16
+    assert read.upper[1] - read.value[1] == pytest.approx(margin)
+    assert read.value[1] - read.lower[1] == pytest.approx(margin)
     window = complete_window(model, triangle, cohorts, np.array([False, True, False, True]))
     assert window.missing == pytest.approx([12])
     assert window.value == pytest.approx([(read.value[1] * 16 + read.value[3] * 10) / 26])
@@ -333,8 +358,8 @@ def test_the_rate_falls_back_to_the_stratum_and_then_to_all():
         cohort=[0, 0, 7, 7],
         lag=[0, 1, 0, 1],
         n=[6, 6, 4, 4],
-        total=[24, 24, 16, 16],
-        square_sum=[100, 100, 70, 70],
+        total=[24, 24, 8, 8],
+        square_sum=[100, 100, 18, 18],
         stratum=["a", "a", "b", "b"],
     )
     # a has no answers in the newer block, c none at all; all are of age 0 on day 8
@@ -343,7 +368,9 @@ def test_the_rate_falls_back_to_the_stratum_and_then_to_all():
     assert read.answered == pytest.approx([1, 1, 0.5, 0.5, 0.5])
     of_b, of_a, of_all = 8 / 45, 12 / 50, 20 / 110
     assert read.missing == pytest.approx([0, 0, 5 * of_b, 10 * of_a, 15 * of_all])
-    assert read.value[2:] == pytest.approx(4)
+    # a and b differ by stratum or by block, half each; c is like the average of all
+    assert read.value[2] == pytest.approx(2)
+    assert 2 < read.value[4] < read.value[3] < 4
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -91,12 +91,10 @@ final as (
     inner join {{ ref('dim_kpis') }} as kpis on chosen.kpi = kpis.kpi
     {%- for other in ['pre_launch', 'crude'] %}
     left join {{ other }}
-        on {% for column in key %}chosen.{{ column }} = {{ other }}.{{ column }}{{ '\n            and ' if not loop.last }}{% endfor %}
+        on {{ keys_agree('chosen', other, key) }}
     {%- endfor %}
     left join baseline_kinds
-        on chosen.agent_name = baseline_kinds.agent_name
-            and chosen.segment_type = baseline_kinds.segment_type
-            and chosen.segment = baseline_kinds.segment
+        on {{ keys_agree('chosen', 'baseline_kinds', ['agent_name', 'segment_type', 'segment']) }}
 
 )
 

@@ -1,4 +1,9 @@
 -- Counts and sums by segment, population and task type: what comparisons and baselines are made of.
+{%- set parts = [
+    'n_interactions', 'n_mature', 'n_completed', 'n_resolved', 'n_escalated', 'n_unresolved', 'n_priced', 'n_completed_priced',
+    'cost_priced_usd', 'cost_square_sum', 'cost_completed_usd', 'n_surveys_sent', 'n_surveys_answered', 'score_sum', 'score_square_sum',
+] %}
+
 with interactions as (
 
     select * from {{ ref('int_compared_interactions') }}
@@ -114,22 +119,10 @@ final as (
         task_type,
         first_day,
         last_day,
-        n_interactions,
-        n_mature,
-        n_completed,
-        n_resolved,
-        n_escalated,
-        n_unresolved,
-        n_priced,
-        n_completed_priced,
-        cost_priced_usd,
-        cast(0 as {{ type_double() }}) as cost_unallocated_usd,
-        cost_square_sum,
-        cost_completed_usd,
-        n_surveys_sent,
-        n_surveys_answered,
-        score_sum,
-        score_square_sum
+        {%- for part in parts %}
+        {{ part }},
+        {%- endfor %}
+        cast(0 as {{ type_double() }}) as cost_unallocated_usd
     from cells
     union all
     select
@@ -140,22 +133,10 @@ final as (
         'unallocated' as task_type,
         first_day,
         last_day,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        cast(cost_usd as {{ type_double() }}) as cost_unallocated_usd,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0
+        {%- for part in parts %}
+        0 as {{ part }},
+        {%- endfor %}
+        cast(cost_usd as {{ type_double() }}) as cost_unallocated_usd
     from shared_costs
 
 )

@@ -73,13 +73,13 @@ valued as (
         segmented.segment,
         segmented.population,
         segmented.task_type,
-        segmented.unit_id,
         {%- for metric, (has_value, value) in metrics.items() %}
-        case when {{ has_value }} then {{ value }} end as {{ metric }}{{ ',' if not loop.last }}
+        case when {{ has_value }} then {{ value }} end as {{ metric }},
         {%- endfor %}
+        segmented.unit_id
     from segmented
     inner join pivots
-        on {% for column in key %}segmented.{{ column }} = pivots.{{ column }}{{ ' and ' if not loop.last }}{% endfor %}
+        on {{ keys_agree('segmented', 'pivots', key) }}
 
 ),
 
@@ -87,10 +87,10 @@ cells as (
 
     select
         {{ key | join(', ') }},
-        task_type,
         {%- for metric in metrics %}
-        avg({{ metric }}) as mean_{{ metric }}{{ ',' if not loop.last }}
+        avg({{ metric }}) as mean_{{ metric }},
         {%- endfor %}
+        task_type
     from valued
     group by {{ key | join(', ') }}, task_type
 
@@ -103,14 +103,13 @@ residuals as (
         valued.segment_type,
         valued.segment,
         valued.population,
-        valued.unit_id,
         {%- for metric in metrics %}
-        valued.{{ metric }} - cells.mean_{{ metric }} as {{ metric }}{{ ',' if not loop.last }}
+        valued.{{ metric }} - cells.mean_{{ metric }} as {{ metric }},
         {%- endfor %}
+        valued.unit_id
     from valued
     inner join cells
-        on {% for column in key %}valued.{{ column }} = cells.{{ column }}
-            and {% endfor %}valued.task_type = cells.task_type
+        on {{ keys_agree('valued', 'cells', key + ['task_type']) }}
 
 ),
 
@@ -118,11 +117,11 @@ units as (
 
     select
         {{ key | join(', ') }},
-        unit_id,
         {%- for metric in metrics %}
         sum({{ metric }}) as sum_{{ metric }},
-        sum({{ metric }} * {{ metric }}) as square_sum_{{ metric }}{{ ',' if not loop.last }}
+        sum({{ metric }} * {{ metric }}) as square_sum_{{ metric }},
         {%- endfor %}
+        unit_id
     from residuals
     group by {{ key | join(', ') }}, unit_id
 

@@ -12,14 +12,14 @@ parts as (
 
     select
         {{ key | join(', ') }},
-        min(first_day) as first_day,
-        max(last_day) as last_day,
         {%- for part in [
             'n_mature', 'n_completed', 'n_resolved', 'n_escalated', 'n_unresolved', 'n_priced', 'n_completed_priced', 'cost_priced_usd',
             'cost_unallocated_usd', 'cost_square_sum', 'cost_completed_usd', 'n_surveys_answered', 'score_sum', 'score_square_sum',
         ] %}
-        sum({{ part }}) as {{ part }}{{ ',' if not loop.last }}
+        sum({{ part }}) as {{ part }},
         {%- endfor %}
+        min(first_day) as first_day,
+        max(last_day) as last_day
     from cells
     group by {{ key | join(', ') }}
 
@@ -110,15 +110,10 @@ final as (
         cast(measured.note as {{ dbt.type_string() }}) as note
     from measured
     inner join kinds
-        on measured.agent_name = kinds.agent_name
-            and measured.segment_type = kinds.segment_type
-            and measured.segment = kinds.segment
+        on {{ keys_agree('measured', 'kinds', ['agent_name', 'segment_type', 'segment']) }}
     inner join {{ ref('dim_kpis') }} as kpis on measured.kpi = kpis.kpi
     left join restated
-        on measured.agent_name = restated.agent_name
-            and measured.segment_type = restated.segment_type
-            and measured.segment = restated.segment
-            and measured.kpi = restated.kpi
+        on {{ keys_agree('measured', 'restated', ['agent_name', 'segment_type', 'segment', 'kpi']) }}
     where measured.population = 'baseline'
 
 )

@@ -51,13 +51,12 @@ final as (
             abs(ai_rates.response_rate - rates.response_rate) > {{ var('response_gap_limit') }},
             false
         ) as nonresponse_risk,
-        cast(responses.score_sum as {{ type_double() }}) / nullif(responses.n_answered, 0) as observed_mean,
+        {%- for kind in ['lag_adjusted', 'post_stratified'] %}
         {%- for column in ['mean', 'lower_bound', 'upper_bound'] %}
-        cast(means.lag_adjusted_{{ column }} as {{ type_double() }}) as lag_adjusted_{{ column }},
+        cast(means.{{ kind }}_{{ column }} as {{ type_double() }}) as {{ kind }}_{{ column }},
         {%- endfor %}
-        {%- for column in ['mean', 'lower_bound', 'upper_bound'] %}
-        cast(means.post_stratified_{{ column }} as {{ type_double() }}) as post_stratified_{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
+        cast(responses.score_sum as {{ type_double() }}) / nullif(responses.n_answered, 0) as observed_mean
     from responses
     left join rates
         on responses.agent_name = rates.agent_name

@@ -17,8 +17,8 @@ answers as (
         interactions.tier,
         interactions.agent_version,
         interactions.cohort_date,
+        cast(surveys.responded_at as date) as answered_on,
         cast({{ dbt.dateadd('day', -1, 'cast(interactions.known_at as date)') }} as date) as last_day,
-        {{ dbt.datediff('interactions.cohort_date', 'cast(surveys.responded_at as date)', 'day') }} as lag_days,
         surveys.score
     from interactions
     inner join {{ ref('fct_surveys') }} as surveys
@@ -47,13 +47,13 @@ final as (
         arm,
         task_type,
         cohort_date,
-        cast(lag_days as integer) as lag_days,
+        cast({{ dbt.datediff('cohort_date', 'answered_on', 'day') }} as integer) as lag_days,
         max(last_day) as last_day,
         count(*) as n,
         sum(score) as score_sum,
         sum(score * score) as score_square_sum
     from segmented
-    group by agent_name, segment_type, segment, population, arm, task_type, cohort_date, lag_days
+    group by agent_name, segment_type, segment, population, arm, task_type, cohort_date, 8
 
 )
 

@@ -97,7 +97,7 @@ def days_needed(
 
 
 def _whole(number: float) -> float:
-    """Rounded up, but not for the last bits: 45 / (300 * .15) is one day."""
+    """Rounded up, but not for the last bits: 29 / (100 * .29) is one day."""
     return float(np.ceil(np.round(number, 9)))
 
 

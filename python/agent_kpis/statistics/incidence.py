@@ -39,8 +39,9 @@ def state_occupation(
     Product integral of Aalen and Johansen (1978), variance by its Greenwood-type recursion
     (Andersen et al. 1993, IV.4.1.3), Wilson limits for p(1-p)/V interactions. Where V is 0 (all or
     none done) they are those for the interactions that were followed to the horizon. Without
-    censoring this is the plain share with its Wilson limits. nan if nobody was followed to the
-    horizon. Raises ValueError for other states or where more leave a state than are in it.
+    censoring this is the plain share with its Wilson limits. A state that only censoring emptied
+    keeps its share from there on. nan if nobody at all was followed to the horizon. Raises
+    ValueError for other states or where more leave a state than are in it.
     """
     return stratified_state_occupation([(age, from_state, to_state, n, n_start)], [1], horizon)
 

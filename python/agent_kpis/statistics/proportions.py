@@ -113,8 +113,8 @@ def _last_positive(function: Callable[[float], float], start: float, end: float)
 def risk_ratio(x1: float, n1: float, x0: float, n0: float, added: float = 0.0) -> Estimate:
     """p1 / p0 with log limits (Katz et al. 1978), on the `log` scale.
 
-    `added` goes to every count before all else: .5 is Walter's (1975) adjustment, which stays
-    finite where an arm has no success. Otherwise nan there.
+    `added` goes to every count before all else: .5 is Walter's (1975) adjustment, which can tell
+    limits even where an arm has no success. nan without observations.
     """
     n = n1 + n0
     x1, n1, x0, n0 = (np.float64(count) + added for count in (x1, n1, x0, n0))

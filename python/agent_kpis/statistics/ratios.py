@@ -35,7 +35,7 @@ def standardised_ratio(
     n, cost, cost_square_sum, successes, cost_of_successes = floats(
         n, cost, cost_square_sum, successes, cost_of_successes
     )
-    mean_cost = weighted(w, (cost + shared_cost * n / n.sum()) / n)
+    mean_cost = weighted(w, cost / n) + shared_cost / n.sum()
     success = weighted(w, successes / n)
     # Per stratum the relative residuals' variance: a square of a success is the success.
     variance = (
