@@ -14,6 +14,8 @@ from strategies import bulk_history
 from support import REPOSITORY
 from warehouse import Build, Replay, dbt, write_config, write_landing
 
+LAYERS = ("staging", "input", "facts", "marts")
+
 
 @pytest.fixture(scope="session")
 def story_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -47,8 +49,14 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """The compiled models over the configuration of the random histories."""
+def story_replay(story: Build, story_folder: Path) -> Replay:
+    """The story's models once more, for `run(None, as_of)`: what was known on another day."""
+    return Replay(story, story_folder, layers=LAYERS, with_python=True)
+
+
+@pytest.fixture(scope="session")
+def history_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Path]:
+    """A build over the configuration of the random histories, and its landing folder."""
     folder = tmp_path_factory.mktemp("replay")
     landing, config, _ = bulk_history(seed=1, clusters=5)
     data = write_landing(folder / "data", landing)
@@ -64,4 +72,16 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
         config=config_folder,
     )
     assert build.returncode == 0, build.output
-    return Replay(build, data, layers=("staging", "input", "facts", "marts"))
+    return build, data
+
+
+@pytest.fixture(scope="session")
+def replay(history_build: tuple[Build, Path]) -> Replay:
+    """The compiled models over random histories, as far as they are SQL."""
+    return Replay(*history_build, layers=LAYERS)
+
+
+@pytest.fixture(scope="session")
+def full_replay(history_build: tuple[Build, Path]) -> Replay:
+    """The same with the Python models and what reads them."""
+    return Replay(*history_build, layers=LAYERS, with_python=True)

@@ -106,10 +106,10 @@ def values(replay: Replay, landing: dict[str, list[dict[str, Any]]]) -> dict[str
     return found
 
 
-def test_all_five_values_swap_with_the_arms(replay: Replay) -> None:
+def test_all_five_values_swap_with_the_arms(full_replay: Replay) -> None:
     landing = history(seed=11)
-    as_they_are = values(replay, landing)
-    the_other_way = values(replay, swapped(landing))
+    as_they_are = values(full_replay, landing)
+    the_other_way = values(full_replay, swapped(landing))
     assert set(as_they_are["ai"]) == KPIS
     assert as_they_are["ai"] != as_they_are["human"]
     assert the_other_way == {"ai": as_they_are["human"], "human": as_they_are["ai"]}

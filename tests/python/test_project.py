@@ -83,7 +83,7 @@ def test_everything_is_described(models: dict[str, dict[str, Any]]) -> None:
 
 
 def test_every_model_has_its_yaml_beside_it() -> None:
-    models = list((REPOSITORY / "models").rglob("*.sql"))
+    models = [*(REPOSITORY / "models").rglob("*.sql"), *(REPOSITORY / "models").rglob("*.py")]
     assert [model.name for model in models if not model.with_suffix(".yml").is_file()] == []
     for model in models:
         documents = yaml.safe_load(model.with_suffix(".yml").read_text())["models"]

@@ -89,33 +89,6 @@ def test_the_scorecard_shows_deflection_beside_completion(
     assert found["resolution_rate"] == pytest.approx(planted["resolved_rate"], abs=1e-6)
 
 
-def test_three_weeks_after_launch_completion_already_contradicts_deflection(
-    story_folder: Path, truth: dict[str, Any], tmp_path: Path
-) -> None:
-    praise = truth["praise"]
-    replay = dbt(tmp_path, "build", data=story_folder, as_of=praise["as_of"])
-    assert replay.returncode == 0, replay.output
-    found = {
-        kpi: (value, level, direction)
-        for kpi, value, level, direction in replay.rows(
-            "select kpi, value, level, level_direction from marts.kpi_scorecard "
-            "where agent_name = 'atlas' and arm = 'ai' and segment_type = 'all'"
-        )
-    }
-    assert found["deflection_rate"][0] == pytest.approx(
-        praise["atlas"]["deflection_rate"], abs=1e-6
-    )
-    value, level, direction = found["task_completion_rate"]
-    assert value == pytest.approx(praise["atlas"]["completed_rate"], abs=1e-6)
-    assert (level, direction) == ("critical", "low")
-    unknown_then = (
-        "select (select max(opened_at) from facts.fct_interactions), "
-        "(select max(responded_at) from facts.fct_surveys), "
-        "(select max(started_at) from facts.fct_spans)"
-    )
-    assert all(str(moment) <= praise["as_of"] + " 00:00:00" for moment in replay.row(unknown_then))
-
-
 def test_the_gap_between_deflected_and_completed_has_its_causes(
     story: Build, truth: dict[str, Any]
 ) -> None:
@@ -126,35 +99,6 @@ def test_the_gap_between_deflected_and_completed_has_its_causes(
     )
     causes = (planted["reopened"], planted["abandoned"], planted["resolved_late"])
     assert found == (planted["deflected"] - planted["completed"], *causes)
-
-
-def test_like_for_like_turns_the_crude_comparison_round(
-    story: Build, truth: dict[str, Any]
-) -> None:
-    def difference(where: str, stratum: str) -> float:
-        return story.value(
-            f"""
-            with cells as (
-                select arm, {stratum} as stratum, count(*) as n,
-                    avg(case when is_completed then 1.0 else 0.0 end) as rate
-                from facts.fct_interactions
-                where outcome not in ('excluded', 'pending')
-                    and opened_at >= '2026-02-16' and {where}
-                group by 1, 2
-            )
-            select sum(ai.n * (ai.rate - human.rate)) / sum(ai.n)
-            from cells as ai join cells as human on ai.stratum = human.stratum
-            where ai.arm = 'ai' and human.arm = 'human'
-            """
-        )
-
-    planted = truth["completion_difference"]
-    assert planted["crude_all_human_handled"] > 0 > planted["by_task_type_randomised"]
-    crude = difference("true", "'all'")
-    assert crude == pytest.approx(planted["crude_all_human_handled"], abs=1e-6)
-    randomised = "assignment_kind = 'randomised'"
-    stratified = difference(randomised, "task_type")
-    assert stratified == pytest.approx(planted["by_task_type_randomised"], abs=1e-6)
 
 
 def test_escalation_moves_from_preference_to_capability(

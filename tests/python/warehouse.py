@@ -150,6 +150,7 @@ class Replay:
         self.connection.execute("set threads = 1")
         self.connection.execute("attach ':memory:' as agent_kpis")
         self.connection.execute(f"attach '{build.database}' as built (read_only)")
+        self.connection.execute("use agent_kpis")
         for schema in ("staging", "intermediate", "input", "facts", "marts", "config"):
             self.connection.execute(f"create schema if not exists agent_kpis.{schema}")
         for name in seed_columns():
@@ -170,8 +171,10 @@ class Replay:
             models = {key: node for key, node in models.items() if key not in left_out}
         self.models = [models[key] for key in in_order(models)]
 
-    def run(self, landing: Mapping[str, Rows], as_of: datetime | None) -> None:
-        write_landing(self.data, landing)
+    def run(self, landing: Mapping[str, Rows] | None, as_of: datetime | None) -> None:
+        """Build from these rows; without any, from the files as they are."""
+        if landing is not None:
+            write_landing(self.data, landing)
         for node in self.models:
             relation = node["relation_name"]
             if node["language"] == "python":
@@ -196,13 +199,32 @@ class Replay:
 
     def table(self, name: str, key: str) -> dict[Any, dict[str, Any]]:
         """A relation's rows by key."""
-        cursor = self.connection.execute(f"select * from agent_kpis.{name}")
-        columns = [column[0] for column in cursor.description]
-        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-        return {row[key]: row for row in rows}
+        return {row[key]: row for row in self.records(f"select * from agent_kpis.{name}")}
 
     def rows(self, sql: str) -> list[tuple]:
         return self.connection.execute(sql).fetchall()
+
+    def records(self, sql: str) -> list[dict[str, Any]]:
+        """The rows by column name."""
+        cursor = self.connection.execute(sql)
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    def record(self, sql: str) -> dict[str, Any]:
+        found = self.records(sql)
+        assert len(found) == 1, f"{len(found)} rows, expected one: {sql}"
+        return found[0]
+
+    def configure(self, name: str, rows: Rows) -> None:
+        """Other rows in a configuration table, from the next run on."""
+        table = f"agent_kpis.config.{name}"
+        self.connection.execute(f"delete from {table}")
+        for row in rows:
+            columns = ", ".join(row)
+            marks = ", ".join("?" for _ in row)
+            self.connection.execute(
+                f"insert into {table} ({columns}) values ({marks})", list(row.values())
+            )
 
 
 def in_order(models: Mapping[str, Any]) -> list[str]:
