@@ -12,9 +12,7 @@ import pytest
 from agent_kpis.story import write_story
 from strategies import bulk_history
 from support import REPOSITORY
-from warehouse import Build, Replay, dbt, write_config, write_landing
-
-LAYERS = ("staging", "input", "facts", "marts")
+from warehouse import LAYERS, Build, Replay, dbt, write_config, write_landing
 
 
 @pytest.fixture(scope="session")

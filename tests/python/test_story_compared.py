@@ -59,7 +59,9 @@ def test_the_baseline_is_what_was_known_at_launch(
     assert [row[1] for row in story_replay.rows(sql)] == pytest.approx(
         [row[1] for row in now], rel=1e-12
     )
-    restated = dict(story.rows(f"select kpi, restated_value from marts.kpi_baselines where {WHOLE}"))
+    restated = dict(
+        story.rows(f"select kpi, restated_value from marts.kpi_baselines where {WHOLE}")
+    )
     assert restated["csat"] == pytest.approx(truth["csat"]["baseline"]["mean"], abs=0.001)
     known = {kpi: value for kpi, value, _ in now}
     assert known["csat"] < restated["csat"], "content customers answer later"
@@ -181,7 +183,9 @@ def test_both_arms_have_a_bad_week_and_the_difference_does_not(
     }
     for arm in ("ai", "human"):
         assert rates[arm, True] - rates[arm, False] < -0.02
-    change = (rates["ai", True] - rates["human", True]) - (rates["ai", False] - rates["human", False])
+    change = (rates["ai", True] - rates["human", True]) - (
+        rates["ai", False] - rates["human", False]
+    )
     assert abs(change) < 0.04
 
 

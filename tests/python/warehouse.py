@@ -22,6 +22,7 @@ from agent_kpis.contract import entities, seed_columns
 from support import REPOSITORY
 
 Rows = Sequence[Mapping[str, Any]]
+LAYERS = ("staging", "input", "facts", "marts")
 
 
 def as_text(value: Any) -> str:

@@ -73,6 +73,7 @@ final as (
         ) as completed_upper_bound,
         cast(
             case
+                when completed.n_sent = 0 then 'no_data'
                 when completed.is_past_nowcasting or completed.maturity >= {{ var('csat_final_from') }} then 'final'
                 else 'provisional'
             end as {{ dbt.type_string() }}

@@ -27,6 +27,7 @@ final as (
         interactions.agent_name,
         interactions.arm,
         interactions.task_type,
+        cast({{ dbt.dateadd('day', -1, 'cast(max(interactions.known_at) as date)') }} as date) as last_day,
         count(*) as n_interactions,
         coalesce(sum(surveys.n_sent), 0) as n_sent,
         coalesce(sum(surveys.n_answered), 0) as n_answered,

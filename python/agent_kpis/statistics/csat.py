@@ -60,7 +60,7 @@ BACKTESTS = {
 
 
 def triangle(answers: pd.DataFrame) -> lag.Triangle:
-    """Rows of int_csat_triangle as arrays, the task type as stratum; cells that repeat are added."""
+    """Rows of int_csat_triangle as arrays, the task type as stratum; equal cells are added."""
     cells = answers.groupby(["cohort_date", "lag_days", "task_type"], as_index=False)[
         ["n", "score_sum", "score_square_sum"]
     ].sum()
@@ -138,8 +138,10 @@ def nowcasts(answers: pd.DataFrame, cohorts: pd.DataFrame) -> pd.DataFrame:
 def backtests(answers: pd.DataFrame, cohorts: pd.DataFrame) -> pd.DataFrame:
     """Per agent, arm and past day: the nowcast of the week before it, and what the week became."""
     rows = []
-    for agent, arm, own, exposed in _arms(answers, cohorts):
-        found = lag.backtest(triangle(own), exposed, _last_day(own))
+    for agent, arm, last_day, known, exposed in _arms(answers, cohorts):
+        if not len(known.n):
+            continue
+        found = lag.backtest(known, exposed, last_day)
         for index, day in enumerate(found["as_of_day"]):
             rows.append(
                 {
@@ -160,18 +162,24 @@ def backtests(answers: pd.DataFrame, cohorts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _nowcast_rows(answers: pd.DataFrame, cohorts: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for agent, arm, own, exposed in _arms(answers, cohorts):
-        last_day = _last_day(own)
-        known = triangle(own).newest(last_day, lag.FIT_DAYS)
-        exposed = exposed.newest(last_day, lag.FIT_DAYS)
-        if not len(known.n) or not len(exposed.cohort):
+    for agent, arm, last_day, known, exposed in _arms(answers, cohorts):
+        known, exposed = (rows.newest(last_day, lag.FIT_DAYS) for rows in (known, exposed))
+        if not len(known.n):
+            # Nobody has answered yet: what is young enough waits.
+            for day, task_type in _pairs(exposed.newest(last_day, lag.SHORTEST_LONGEST_LAG)):
+                yield {
+                    "agent_name": agent,
+                    "arm": arm,
+                    "task_type": task_type,
+                    "cohort_date": date_text(day),
+                }
             continue
         found = lag.complete(lag.fit(known, last_day), known, exposed)
-        for index, day in enumerate(exposed.cohort):
+        for index, (day, task_type) in enumerate(_pairs(exposed)):
             yield {
                 "agent_name": agent,
                 "arm": arm,
-                "task_type": str(exposed.stratum[index]),
+                "task_type": task_type,
                 "cohort_date": date_text(day),
                 "maturity": found.answered[index],
                 "n_expected": found.n[index] + found.missing[index],
@@ -181,24 +189,24 @@ def _nowcast_rows(answers: pd.DataFrame, cohorts: pd.DataFrame) -> Iterator[dict
             }
 
 
+def _pairs(exposed: lag.Cohorts) -> Iterator[tuple[int, str]]:
+    return zip(exposed.cohort.tolist(), exposed.stratum.tolist(), strict=True)
+
+
 def _arms(
     answers: pd.DataFrame, cohorts: pd.DataFrame
-) -> Iterator[tuple[str, str, pd.DataFrame, lag.Cohorts]]:
-    """Every agent and arm that has answers: as known at as_of, so without the frozen baseline."""
+) -> Iterator[tuple[str, str, int, lag.Triangle, lag.Cohorts]]:
+    """Every agent and arm: as known at as_of, so without the frozen baseline."""
     answers = answers[(answers.segment_type == "all") & (answers.population != "baseline")]
-    for (agent, arm), own in answers.groupby(["agent_name", "arm"]):
-        days_of_arm = cohorts[(cohorts.agent_name == agent) & (cohorts.arm == arm)]
-        yield (
-            str(agent),
-            str(arm),
-            own,
-            lag.Cohorts(
-                cohort=days(days_of_arm.cohort_date),
-                stratum=days_of_arm.task_type.to_numpy(dtype=str),
-                exposure=days_of_arm.n_interactions.to_numpy(dtype=float),
-            ),
+    for (agent, arm), days_of_arm in cohorts.groupby(["agent_name", "arm"]):
+        own = answers[(answers.agent_name == agent) & (answers.arm == arm)]
+        exposed = lag.Cohorts(
+            cohort=days(days_of_arm.cohort_date),
+            stratum=days_of_arm.task_type.to_numpy(dtype=str),
+            exposure=days_of_arm.n_interactions.to_numpy(dtype=float),
         )
+        yield str(agent), str(arm), _last_day(days_of_arm), triangle(own), exposed
 
 
-def _last_day(answers: pd.DataFrame) -> int:
-    return int(days(answers.last_day).max())
+def _last_day(rows: pd.DataFrame) -> int:
+    return int(days(rows.last_day).max())
