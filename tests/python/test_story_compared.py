@@ -38,7 +38,7 @@ def test_the_crude_comparison_has_the_wrong_sign(story: Build, truth: dict[str, 
 
 
 def test_the_drop_in_satisfaction_is_found(story: Build, truth: dict[str, Any]) -> None:
-    """What all answers will say in the end lies within the limits, a difference of none does not."""
+    """What all answers will say in the end lies within the limits; no difference does not."""
     planted, found = truth["csat"], comparison(story, "csat")
     drop = planted["atlas"]["mean"] - planted["holdout"]["mean"]
     assert found["fixed_lower_bound"] < drop < found["fixed_upper_bound"] < 0
@@ -118,7 +118,8 @@ def test_three_weeks_after_launch_the_claim_is_already_contradicted(
     # CSAT waits: nothing is final, and the few answers do not decide.
     assert csat["level"] not in ("ok", "critical", "catastrophic")
     statuses = story_replay.rows(
-        "select distinct status from marts.csat_cohorts where arm = 'ai' and cohort_date > '2026-03-02'"
+        "select distinct status from marts.csat_cohorts "
+        "where arm = 'ai' and cohort_date > '2026-03-02'"
     )
     assert statuses == [("provisional",)]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from warehouse import Build, dbt
+from warehouse import Build
 
 OUTCOMES = ["completed", "escalated", "reopened", "resolved_late", "abandoned"]
 PARTS = ", ".join(f"sum(n_{outcome})" for outcome in ["mature", *OUTCOMES, "resolved"])
