@@ -92,6 +92,49 @@ def test_tau2_what_is_not_there_is_null_not_zero(tau2: Build) -> None:
     assert evidence == [("verified",)]
 
 
+def nothing_is_compared(build: Build) -> None:
+    """Without people beside the agent there is no difference anywhere, and no zero for one."""
+    for mart in ("kpi_baselines", "holdout_comparison", "csat_nowcast_backtest"):
+        assert build.value(f"select count(*) from marts.{mart}") == 0, mart
+    references = build.rows(
+        "select distinct comparison_type, reference_value, delta, minimum_detectable_effect, "
+        "is_time_confounded from marts.kpi_scorecard"
+    )
+    assert references == [("no_reference", None, None, None, None)]
+    answers = build.rows(
+        "select distinct status, observed_mean, completed_mean, response_rate "
+        "from marts.csat_cohorts"
+    )
+    assert answers == [("no_data", None, None, None)]
+
+
+def test_tau2_has_nobody_to_compare_with(tau2: Build) -> None:
+    nothing_is_compared(tau2)
+    levels = tau2.rows(
+        "select distinct level from marts.kpi_scorecard "
+        "where kpi = 'task_completion_rate' and segment_type = 'all'"
+    )
+    assert "ok" not in {level for (level,) in levels}
+    holdouts = tau2.rows("select distinct status, n_units, actual_share from marts.holdout_balance")
+    assert holdouts == [("no_holdout", 0, None)]
+
+
+def test_tau2_early_reading_is_the_value_once_all_is_mature(tau2: Build) -> None:
+    pairs = tau2.rows(
+        "select value, provisional_value, lower_bound, provisional_lower_bound "
+        "from marts.kpi_scorecard where kpi = 'task_completion_rate' and value is not null"
+    )
+    assert len(pairs) > 10
+    for value, early, lower, early_lower in pairs:
+        assert early == pytest.approx(value, abs=1e-9)
+        assert early_lower == pytest.approx(lower, abs=0.03)
+
+
+def test_bpi13_has_nobody_to_compare_with(bpi13: Build) -> None:
+    nothing_is_compared(bpi13)
+    assert bpi13.value("select count(*) from marts.holdout_balance") == 0
+
+
 def test_bpi13_interactions_and_reopenings(bpi13: Build) -> None:
     found = bpi13.row(
         """

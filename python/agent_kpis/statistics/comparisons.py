@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,17 @@ class Arm:
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.counts[column].to_numpy(dtype=float)
+
+    @cached_property
+    def curves(self) -> dict[str, survival.Curve]:
+        """Time to resolution by task type, in seconds."""
+        found = {}
+        for task_type, bins in self.times.groupby("task_type"):
+            n, resolved = bins.n.to_numpy(), bins.is_resolved_by_then.to_numpy(dtype=bool)
+            found[str(task_type)] = survival.kaplan_meier(
+                bins.seconds.to_numpy(), np.where(resolved, n, 0), np.where(resolved, 0, n)
+            )
+        return found
 
 
 def compare(
@@ -351,16 +363,7 @@ def _used(weights: np.ndarray) -> np.ndarray:
 
 
 def _curves(arm: Arm, weights: np.ndarray) -> list[survival.Curve]:
-    curves = []
-    for task_type in arm.counts.index[weights > 0]:
-        bins = arm.times[arm.times.task_type == task_type]
-        n, resolved = bins.n.to_numpy(), bins.is_resolved_by_then.to_numpy(dtype=bool)
-        curves.append(
-            survival.kaplan_meier(
-                bins.seconds.to_numpy(), np.where(resolved, n, 0), np.where(resolved, 0, n)
-            )
-        )
-    return curves
+    return [arm.curves[task_type] for task_type in arm.counts.index[weights > 0]]
 
 
 def _csat(kpi: str, arm: Arm, weights: np.ndarray) -> Estimate:

@@ -60,17 +60,14 @@ BACKTESTS = {
 
 
 def triangle(answers: pd.DataFrame) -> lag.Triangle:
-    """Rows of int_csat_triangle as arrays, the task type as stratum; equal cells are added."""
-    cells = answers.groupby(["cohort_date", "lag_days", "task_type"], as_index=False)[
-        ["n", "score_sum", "score_square_sum"]
-    ].sum()
+    """Rows of int_csat_triangle as arrays, the task type as stratum."""
     return lag.Triangle(
-        cohort=days(cells.cohort_date),
-        lag=cells.lag_days.to_numpy(dtype=np.int64),
-        n=cells.n.to_numpy(dtype=float),
-        total=cells.score_sum.to_numpy(dtype=float),
-        square_sum=cells.score_square_sum.to_numpy(dtype=float),
-        stratum=cells.task_type.to_numpy(dtype=str),
+        cohort=days(answers.cohort_date),
+        lag=answers.lag_days.to_numpy(dtype=np.int64),
+        n=answers.n.to_numpy(dtype=float),
+        total=answers.score_sum.to_numpy(dtype=float),
+        square_sum=answers.score_square_sum.to_numpy(dtype=float),
+        stratum=answers.task_type.to_numpy(dtype=str),
     )
 
 
