@@ -173,6 +173,90 @@ def scorecard(out: Path, svg: Path | None) -> None:
         save_picture(served, svg)
 
 
+@cli.command("plan")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Plan from the baseline in OUT's served database.",
+)
+@click.option("--agent", metavar="NAME", help="Of this agent only. Default: all with a baseline.")
+@click.option("--per-day", type=float, help="By hand: requests a day.")
+@click.option("--completion", type=float, help="By hand: share that people complete, such as 0.70.")
+@click.option(
+    "--csat", type=float, help="By hand: mean score; without --csat-sd the % of satisfied answers."
+)
+@click.option("--csat-sd", type=float, help="By hand: standard deviation of single scores.")
+@click.option("--response-rate", type=float, help="By hand: share of requests that give an answer.")
+@click.option(
+    "--effect",
+    "effects",
+    type=float,
+    multiple=True,
+    help="Drop in completion to be seen, in points; repeatable.  [default: 5]",
+)
+@click.option(
+    "--csat-effect",
+    "csat_effects",
+    type=float,
+    multiple=True,
+    help="Drop in CSAT to be seen, in points; repeatable.  [default: 8]",
+)
+@click.option(
+    "--share",
+    "shares",
+    type=float,
+    multiple=True,
+    help="The holdout's share, 0.15 or 15; repeatable.  [default: 5 10 15 20 30%]",
+)
+@click.option("--power", type=float, default=0.8, show_default=True, help="Chance to see the drop.")
+@click.option(
+    "--maturity-hours",
+    type=float,
+    help="Until an outcome is known. Default: of the agent's task types; 96 by hand.",
+)
+def plan_command(
+    out: Path | None,
+    agent: str | None,
+    per_day: float | None,
+    effects: tuple[float, ...],
+    csat_effects: tuple[float, ...],
+    shares: tuple[float, ...],
+    power: float,
+    maturity_hours: float | None,
+    **known: float | None,
+) -> None:
+    """How large a holdout, and how many days, to see an effect.
+
+    From the baseline that `kpi run` found (--out), or by hand (--per-day, --completion).
+    """
+    from agent_kpis import plan
+
+    if out is None and per_day is None:
+        raise CannotRunError(
+            "A plan needs --out (the baseline that `kpi run` found), or --per-day and --completion."
+        )
+    if out is not None:
+        given = [name for name, value in {"per_day": per_day, **known}.items() if value is not None]
+        if given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise CannotRunError(f"--out takes the baseline from a database: leave out {options}.")
+        baselines = plan.read_baselines(out / DATABASE, agent, maturity_hours)
+    elif agent is not None:
+        raise CannotRunError("--agent names an agent of a database: give --out, too.")
+    else:
+        baselines = [plan.by_hand(per_day, maturity_hours=maturity_hours, **known)]
+    if csat_effects and not any(baseline.csat for baseline in baselines):
+        raise CannotRunError("--csat-effect: no CSAT to plan with. By hand, give --csat.")
+    plan.show(
+        baselines,
+        console,
+        plan.checked_shares(shares),
+        effects or (plan.EFFECT,),
+        csat_effects or (plan.CSAT_EFFECT,),
+        plan.checked_power(power),
+    )
+
+
 def work_folder(out: Path) -> Path:
     """Where dbt's private database and artifacts are."""
     return out / ".work"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -66,6 +66,7 @@ measures = st.one_of(
 )
 
 
+@example(Measure(1.0, standard_deviation=10.0), 0.0546875, 30.0, 0.84375)
 @given(measures, st.floats(0.05, 0.5), st.floats(4, 30), st.floats(0.7, 0.9))
 def test_the_days_are_the_first_on_which_the_effect_is_seen(
     measure: Measure, share: float, effect: float, power: float

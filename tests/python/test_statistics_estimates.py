@@ -28,6 +28,7 @@ from agent_kpis.statistics.estimates import (
     Estimate,
     difference,
     normal_estimate,
+    of_few,
     relative_difference,
     shares,
     weighted,
@@ -433,7 +434,11 @@ HUMAN, AI = (450, 2835, 21500, 360, 2160), (2550, 2805, 6100, 1836, 1836)
 
 def test_cost_per_success_as_published(reference):
     entry = reference["gb_ratio_cost_per_success"]
-    human, ai = (standardised_ratio(*arm, weights=1) for arm in (HUMAN, AI))
+    # The published variances are those of the normal distribution.
+    human, ai = (
+        standardised_ratio(*arm, weights=1).widened(of_few(arm[0] - 1) ** -0.5)
+        for arm in (HUMAN, AI)
+    )
     for estimate, name in ((human, "holdout"), (ai, "ai")):
         assert estimate.value == close(entry[f"{name}_mean"], rel=1e-12)
         variance = (estimate.value * estimate.standard_error) ** 2 * estimate.n
@@ -477,7 +482,8 @@ def test_shared_cost_is_a_constant_in_every_interaction():
     # The delta method is the standard error of the mean residual cost - R * success.
     plain = ratio(cost)
     residual = (cost - plain.value * success) / cost.mean()
-    assert plain.standard_error == close(scipy.stats.sem(residual))
+    sem = scipy.stats.sem(residual) * of_few(residual.size - 1) ** 0.5
+    assert plain.standard_error == close(sem)
 
 
 def test_a_cost_that_only_success_has_leaves_nothing_to_chance():

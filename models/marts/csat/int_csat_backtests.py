@@ -3,4 +3,6 @@ from agent_kpis.statistics.csat import backtests
 
 
 def model(dbt, session):
-    return backtests(to_pandas(dbt.ref("int_csat_triangle")), to_pandas(dbt.ref("int_csat_cohorts")))
+    return backtests(
+        to_pandas(dbt.ref("int_csat_triangle")), to_pandas(dbt.ref("int_csat_cohorts"))
+    )

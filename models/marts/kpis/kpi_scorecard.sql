@@ -158,26 +158,35 @@ graded as (
         judged.*,
         {{ level_number('judged.value', 'judged.direction', 'judged.warning', 'judged.critical', 'judged.catastrophic') }}
             as point_number,
-        {{ certain_level_number('judged.lower_bound', 'judged.upper_bound', 'judged') }} as certain_number
+        coalesce({{ certain_level_number('judged.lower_bound', 'judged.upper_bound', 'judged') }}, 0) as certain_number
     from judged
+
+),
+
+-- The level that both the point and the limits reach; without limits none.
+confirmed as (
+
+    select
+        *,
+        case when certain_number < point_number then certain_number else point_number end as level_number
+    from graded
 
 ),
 
 ranked as (
 
     select
-        graded.*,
-        case when certain_number < point_number then certain_number else point_number end as level_number,
+        *,
         row_number() over (
             partition by agent_name, segment_type, segment, kpi
-            order by case when certain_number < point_number then certain_number else point_number end desc nulls last, direction asc
+            order by level_number desc nulls last, direction asc
         ) as severity,
         {{ any_true_over('point_number >= 2', 'agent_name, segment_type, segment, kpi') }} as is_beyond,
         {{ any_true_over("limit_unit != 'absolute'", 'agent_name, segment_type, segment, kpi') }} as has_distance_limit,
         {{ any_true_over(
             "limit_unit != 'absolute' and (imprecision is null or imprecision > 0.65 * abs(warning))", 'agent_name, segment_type, segment, kpi'
         ) }} as is_imprecise
-    from graded
+    from confirmed
 
 ),
 

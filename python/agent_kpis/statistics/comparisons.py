@@ -17,7 +17,13 @@ import pandas as pd
 from agent_kpis.frames import table
 from agent_kpis.statistics import survival
 from agent_kpis.statistics.csat import mean_score
-from agent_kpis.statistics.estimates import Z95, Estimate, difference, relative_difference
+from agent_kpis.statistics.estimates import (
+    Z95,
+    Estimate,
+    difference,
+    of_few,
+    relative_difference,
+)
 from agent_kpis.statistics.experiments import (
     benjamini_hochberg,
     minimum_detectable_effect,
@@ -31,6 +37,8 @@ PLANNED_DAYS = 28
 """The sequential interval is tightest after so many days at the planned volume."""
 MINIMUM_CUSTOMERS = 30
 """Fewer customers drawn at random say nothing about how much they differ."""
+MINIMUM_OBSERVATIONS = 30
+"""Limits that hold whenever one looks do so from as many in either arm on (docs/simulations.md)."""
 MINIMUM_FOR_MEAN_TIME = 100
 MEAN_TIME_LIMIT_SECONDS = 7 * 86400
 """The restricted mean counts what takes longer as so long."""
@@ -211,13 +219,15 @@ def _arm(
 
 
 def _design_effects(effects: pd.DataFrame) -> dict[str, float]:
-    """Variance between customers over that of as many independent requests, at least 1."""
+    """As `means.design_effect`, from the squares that SQL has added up; of few customers, more."""
     found = {}
     for kpi, effect in effects.iterrows():
         clusters, squares = effect.n_units, effect.residual_square_sum
-        known = clusters > 1 and squares > 0
-        ratio = clusters / (clusters - 1) * effect.cluster_square_sum / squares if known else 1.0
-        found[str(kpi)] = max(1.0, float(ratio))
+        if clusters < 2 or squares <= 0:
+            found[str(kpi)] = 1.0
+            continue
+        ratio = clusters / (clusters - 1) * effect.cluster_square_sum / squares
+        found[str(kpi)] = max(1.0, float(ratio * of_few(clusters - 1)))
     return found
 
 
@@ -270,6 +280,14 @@ def _row(
     if any(0 < arm.n_units.get(kpi, 0) < MINIMUM_CUSTOMERS for arm in (ai, reference)):
         return row | {"note": f"fewer_than_{MINIMUM_CUSTOMERS}_customers"}
 
+    row |= {
+        "fixed_lower_bound": fixed.lower,
+        "fixed_upper_bound": fixed.upper,
+        "minimum_detectable_effect": minimum_detectable_effect(fixed.standard_error),
+    }
+    if min(row["n_ai"], row["n_reference"]) < MINIMUM_OBSERVATIONS:
+        return row | {"note": f"fewer_than_{MINIMUM_OBSERVATIONS}_observations"}
+
     n = row["n_ai"] + (row["n_reference"] if comparison.both_grow else 0)
     planned = PLANNED_DAYS * volumes[column]
     factor = multiplier(n, planned) / Z95
@@ -278,13 +296,10 @@ def _row(
     sequential = difference(wide_one, wide_two)
     relative = relative_difference(wide_one, wide_two)
     row |= {
-        "fixed_lower_bound": fixed.lower,
-        "fixed_upper_bound": fixed.upper,
         "delta_lower_bound": sequential.lower,
         "delta_upper_bound": sequential.upper,
         "relative_lower_bound": relative.lower,
         "relative_upper_bound": relative.upper,
-        "minimum_detectable_effect": minimum_detectable_effect(fixed.standard_error),
         "p_value": _p_value(kpi, one, two, n, planned),
     }
     if kpi == "time_to_resolution":

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 Z95 = 1.959963984540054
 
@@ -71,6 +72,19 @@ def log_estimate(value: float, variance: float, n: float) -> Estimate:
     """The limits value * exp(+-1.96 sqrt(variance)), on the `log` scale: variance of ln(value)."""
     factor = np.exp(_half_width(variance))
     return Estimate(float(value), float(value / factor), float(value * factor), float(n), "log")
+
+
+@quiet
+def of_few(degrees_of_freedom: float) -> float:
+    """(t / 1.96)^2: how many times a variance counts that was estimated from few observations.
+
+    With it, normal limits are those of Student's t. nan below one degree of freedom.
+    """
+    return (
+        float((stdtrit(degrees_of_freedom, 0.975) / Z95) ** 2)
+        if degrees_of_freedom > 0
+        else math.nan
+    )
 
 
 def _half_width(variance: float) -> float:

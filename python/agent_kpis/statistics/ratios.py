@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agent_kpis.statistics.estimates import Estimate, floats, log_estimate, quiet, shares, weighted
+from agent_kpis.statistics.estimates import (
+    Estimate,
+    floats,
+    log_estimate,
+    of_few,
+    quiet,
+    shares,
+    weighted,
+)
 from agent_kpis.statistics.means import sample_covariance, sample_variance
 
 
@@ -27,9 +35,9 @@ def standardised_ratio(
     sum and sum of squares of each interaction's own cost, successes, and the cost of those. The
     arm's `shared_cost` in total is spread evenly over its interactions and has no variance.
 
-    Limits R exp(+-1.96 sqrt v), v by the delta method over independent strata (Cochran 1977,
-    ch. 6). nan without a success, or if a stratum with weight has fewer than two observations.
-    Raises ValueError as `shares` does.
+    Limits R exp(+-t sqrt v), v by the delta method over independent strata (Cochran 1977, ch. 6),
+    Student's t with n - S degrees of freedom. nan without a success, or if a stratum with weight
+    has fewer than two observations. Raises ValueError as `shares` does.
     """
     w = shares(weights)
     n, cost, cost_square_sum, successes, cost_of_successes = floats(
@@ -44,4 +52,6 @@ def standardised_ratio(
         - 2 * sample_covariance(n, cost, successes, cost_of_successes) / (mean_cost * success)
     )
     value = mean_cost / success if success > 0 else np.nan
-    return log_estimate(value, weighted(w**2, variance * design_effect / n), n[w != 0].sum())
+    size = n[w != 0].sum()
+    variance = weighted(w**2, variance * design_effect / n)
+    return log_estimate(value, variance * of_few(size - np.sum(w != 0)), size)
