@@ -50,6 +50,12 @@ PROPORTIONS = {
 }
 KPIS = [*PROPORTIONS, "time_to_resolution", "cost_per_successful_outcome", "csat"]
 SEGMENT = ["agent_name", "segment_type", "segment"]
+# Columns that count observations, in words.
+_THINGS = {
+    "n_mature": "mature_interactions",
+    "n_priced": "priced_interactions",
+    "n_surveys_answered": "answers",
+}
 
 COLUMNS = {
     "agent_name": "text",
@@ -243,14 +249,16 @@ def _pooled(arm: Arm) -> Arm:
 
 def _planned_volumes(cells: pd.DataFrame) -> dict[str, float]:
     """Observations a day, by column: of the baseline, known at launch; else of the days so far."""
-    baseline = cells[cells.population == "baseline"]
     running = cells[cells.population.isin(["ai_randomised", "ai_routed", "holdout"])]
-    source = baseline if baseline.n_mature.sum() > 0 else running
-    if source.empty:
-        return {}
-    elapsed = (source.last_day.max() - source.first_day.min()).days + 1
-    columns = ["n_mature", "n_priced", "n_surveys_answered"]
-    return {column: float(source[column].sum()) / elapsed for column in columns}
+    volumes = {}
+    for source in (running, cells[cells.population == "baseline"]):
+        if source.empty:
+            continue
+        elapsed = (source.last_day.max() - source.first_day.min()).days + 1
+        for column in _THINGS:
+            if source[column].sum() > 0:
+                volumes[column] = float(source[column].sum()) / elapsed
+    return volumes
 
 
 def _row(
@@ -269,6 +277,7 @@ def _row(
     row["covered_share"] = float(ai[column][covered].sum() / ai[column].sum())
     if not covered.any():
         return row | {"note": "no_task_type_in_common"}
+    row |= {"n_ai": ai[column][covered].sum(), "n_reference": reference[column][covered].sum()}
     # The mix of the AI arm; of its requests also where only some have an answer.
     weights = np.where(covered, ai["n_interactions" if kpi == "csat" else column], 0)
     one, two = measure(kpi, ai, weights), measure(kpi, reference, weights)
@@ -403,12 +412,6 @@ def _adjusted(rows: list[dict[str, Any]]) -> np.ndarray:
 
 
 Measure = Callable[[str, Arm, np.ndarray], Estimate]
-
-_THINGS = {
-    "n_mature": "mature_interactions",
-    "n_priced": "priced_interactions",
-    "n_surveys_answered": "answers",
-}
 
 # The column that counts the observations, how many a task type must have, how the arm is measured.
 MEASURES: dict[str, tuple[str, int, Measure]] = {
