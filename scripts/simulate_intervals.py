@@ -95,11 +95,13 @@ class Interval:
         if self.wanted is None:
             return "for contrast"
         low, high = self.wanted
-        if abs(self.bias) > self.wanted_bias:
-            return "**biased**"
-        if low <= self.coverage <= high:
-            return "as wanted"
-        return "**too low**" if self.coverage < low else "**too high**"
+        faults = {
+            "biased": abs(self.bias) > self.wanted_bias,
+            "too low": self.coverage < low,
+            "too high": self.coverage > high,
+        }
+        found = ", ".join(fault for fault, is_so in faults.items() if is_so)
+        return f"**{found}**" if found else "as wanted"
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ def test_without_censoring_it_is_the_plain_share(seed):
     n = len(lives)
     read = state_occupation(*observed(lives, [NEVER] * n), n, HORIZON)
     done = sum(state_at(moves, HORIZON - 1) == "done" for moves in lives)
-    assert astuple(read)[:4] == pytest.approx((done / n, *wilson(done, n), n), abs=1e-12)
+    scatter = n - 1 if 0 < done < n else n
+    expected = wilson(done / n * scatter, scatter)
+    assert astuple(read)[:4] == pytest.approx((done / n, *expected, n), abs=1e-12)
 
 
 @pytest.mark.parametrize("successes", [0, 12])
@@ -80,7 +82,7 @@ def test_with_one_way_out_it_is_kaplan_meier(seed):
     theirs = SurvfuncRight(time, is_done)
     to = np.where(is_done, "done", "censored")
     read = state_occupation(time, ["open"] * 60, to, np.ones(60), 60, HORIZON)
-    expected = limits(1 - theirs.surv_prob[-1], theirs.surv_prob_se[-1])
+    expected = limits(1 - theirs.surv_prob[-1], theirs.surv_prob_se[-1] * (60 / 59) ** 0.5)
     assert [read.value, read.lower, read.upper] == pytest.approx(expected, abs=1e-9)
 
 
@@ -107,7 +109,8 @@ def test_by_hand_with_a_way_back():
     )
     assert read.value == pytest.approx(0.4 * 2 / 3)
     variance = (2 / 3) ** 2 * 0.4 * 0.6 / 10 + 0.4**2 * (1 / 3) * (2 / 3) / 3
-    assert [read.lower, read.upper] == pytest.approx(limits(read.value, variance**0.5)[1:])
+    standard_error = (variance * 10 / 9) ** 0.5
+    assert [read.lower, read.upper] == pytest.approx(limits(read.value, standard_error)[1:])
 
 
 def test_the_horizon_cuts():

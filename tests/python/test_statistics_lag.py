@@ -1,6 +1,8 @@
 """Late surveys: published numbers, other libraries, and what became of simulated histories."""
 
-from __future__ import annotations
+from __future__ import math
+
+import annotations
 
 import json
 from dataclasses import astuple, replace
@@ -184,7 +186,7 @@ def test_fit_equals_least_squares_on_single_answers(seed):
         (labels[:, None] == np.unique(labels))[:, first:].astype(float)
         for labels, first in ((block, 0), (history.stratum[known], 1), (bucket, 1))
     ]
-    theirs = sm.OLS(history.score[known], np.hstack(dummies)).fit()
+    theirs = sm.OLS(history.score[known], np.hstack(dummies)).fit(cov_type="HC1")
     assert same(model.parameters, theirs.params)
     assert same(model.covariance, theirs.cov_params())
     assert model.sigma2 == pytest.approx(theirs.scale)
@@ -199,7 +201,7 @@ def test_limits_once_all_cohorts_are_final(seed):
     bucket = np.searchsorted(BUCKETS, history.lag, side="right")
     seen = np.unique(bucket)[1:]
     design = np.hstack([np.ones((len(bucket), 1)), bucket[:, None] == seen])
-    theirs = sm.OLS(history.score, design).fit()
+    theirs = sm.OLS(history.score, design).fit(cov_type="HC1")
     effect = theirs.params[1:] @ (bucket == seen[:, None])
     centre = theirs.t_test(design.mean(axis=0))
     variance = centre.sd.item() ** 2 + effect.var() / len(effect)
@@ -284,6 +286,23 @@ def test_effects_that_cannot_be_told_apart_stay_moderate():
     assert min(fitted) > 2.5
     assert max(fitted) < 4.2
     assert fitted[1] > fitted[0]
+
+
+def test_an_exact_fit_of_few_answers_has_no_limits():
+    """Six scores from 2 to 5, five effects: nothing is left over, which does not mean sure."""
+    scores = [4, 3, 2, 3, 2, 5]
+    cells = Triangle(
+        [0, 1, 1, 1, 2, 2],
+        [3, 0, 0, 2, 0, 1],
+        [1] * 6,
+        scores,
+        [score**2 for score in scores],
+        [0, 1, 2, 2, 2, 2],
+    )
+    mean = adjusted_mean(fit(cells, 3, block_days=28))
+    assert mean.value == pytest.approx(3.17, abs=0.5)
+    assert math.isnan(mean.lower)
+    assert math.isnan(mean.upper)
 
 
 def test_one_answer_has_a_mean_but_no_limits():

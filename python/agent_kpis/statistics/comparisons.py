@@ -416,7 +416,7 @@ Measure = Callable[[str, Arm, np.ndarray], Estimate]
 # The column that counts the observations, how many a task type must have, how the arm is measured.
 MEASURES: dict[str, tuple[str, int, Measure]] = {
     **dict.fromkeys(PROPORTIONS, ("n_mature", 1, _proportion)),
-    "time_to_resolution": ("n_mature", 1, _median_time),
+    "time_to_resolution": ("n_mature", 2, _median_time),
     "cost_per_successful_outcome": ("n_priced", 2, _cost),
     "csat": ("n_surveys_answered", 1, _csat),
 }

@@ -108,7 +108,9 @@ def _share_done(age, from_state, to_state, n, n_start, horizon) -> tuple[float, 
         if (at_risk < 0).any():
             raise ValueError("more interactions are censored in a state than are in it")
     followed = at_risk.sum()
-    return (share[1] if followed else np.nan), covariance[1, 1], followed
+    # Greenwood's variance divides by n where that of a sample divides by n - 1.
+    variance = covariance[1, 1] * n_start / max(n_start - 1, 1)
+    return (share[1] if followed else np.nan), variance, followed
 
 
 def _codes(labels: np.ndarray, known: tuple[str, ...]) -> np.ndarray:

@@ -23,6 +23,7 @@ from agent_kpis.statistics.estimates import Estimate, quiet
 SHORTEST_LONGEST_LAG = 21
 BUCKETS = (0, 1, 2, 3, 4, 6, 8)  # the first lag of each: 0, 1, 2, 3, 4-5, 6-7, 8 and more
 FIT_DAYS = 91
+MINIMUM_FREEDOM = 10
 
 _BACKTEST = (
     "as_of_day",
@@ -131,8 +132,12 @@ class LagModel:
 
     @property
     def quantile(self) -> float:
-        """Of Student's t for two-sided 95% limits; nan where nothing is left for the variance."""
-        return stdtrit(self.degrees_of_freedom, 0.975) if self.degrees_of_freedom > 0 else np.nan
+        """Of Student's t for two-sided 95% limits; nan where too little is left for the variance.
+
+        A fit of few answers may be exact, which says nothing about how far off it is.
+        """
+        enough = self.degrees_of_freedom >= MINIMUM_FREEDOM
+        return stdtrit(self.degrees_of_freedom, 0.975) if enough else np.nan
 
 
 @dataclass(frozen=True)
@@ -252,7 +257,7 @@ def fit(
             )
         ]
     )
-    parameters, unscaled, sigma2, rank = _least_squares(
+    parameters, covariance, sigma2, rank = _least_squares(
         design, n[kept], total[kept], square_sum[kept], levels=len(blocks)
     )
     return LagModel(
@@ -265,18 +270,18 @@ def fit(
         share_covariance=share_covariance,
         lag_rows=(bucket_of[:, None] == seen[1:]).astype(float),
         parameters=parameters,
-        covariance=unscaled * sigma2,
+        covariance=covariance,
         sigma2=sigma2,
         degrees_of_freedom=int(n.sum()) - rank,
     )
 
 
 def _least_squares(design, n, total, square_sum, levels):
-    """Parameters (first the `levels`), their covariance for a variance of 1, the variance of an
-    answer, and the rank.
+    """Parameters (first the `levels`), their covariance, the variance of an answer, and the rank.
 
-    Centring first means that what is not identified stays at the mean, and that a constant score
-    comes back exactly.
+    The covariance allows for scores that vary more in one cell than in another (White 1980, with
+    the factor n / (n - rank)), as early and angry ones do. Centring first means that what is not
+    identified stays at the mean, and that a constant score comes back exactly.
     """
     size = n.sum()
     mean = total.sum() / size if size else np.nan
@@ -286,10 +291,12 @@ def _least_squares(design, n, total, square_sum, levels):
     parameters = inverse @ (design.T @ (total - n * mean))
     parameters[:levels] += mean
     within = np.maximum(square_sum - total**2 / n, 0)
-    between = n * (total / n - design @ parameters) ** 2
+    squares = within + n * (total / n - design @ parameters) ** 2
     rank = int(known.sum())
-    sigma2 = (within + between).sum() / (size - rank) if size > rank else np.nan
-    return parameters, inverse, sigma2, rank
+    freedom = size - rank if size > rank else np.nan
+    meat = design.T @ (design * squares[:, None])
+    covariance = inverse @ meat @ inverse * (size / freedom)
+    return parameters, covariance, squares.sum() / freedom, rank
 
 
 def adjusted_mean(
