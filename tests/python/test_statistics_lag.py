@@ -1,10 +1,9 @@
 """Late surveys: published numbers, other libraries, and what became of simulated histories."""
 
-from __future__ import math
-
-import annotations
+from __future__ import annotations
 
 import json
+import math
 from dataclasses import astuple, replace
 from typing import NamedTuple
 
