@@ -21,7 +21,10 @@
         cast(null as {{ type_double() }}) as numerator,
         {{ parts }}.n_mature as denominator,
         {{ parts }}.n_unresolved as n_censored,
-        case when {{ parts }}.n_mature > 0 and {{ times }}.median_seconds is null then 'more_than_half_unresolved' end as note
+        case
+            when {{ parts }}.n_mature = 0 then 'no_mature_interactions'
+            when {{ times }}.median_seconds is null then 'more_than_half_unresolved'
+        end as note
         {%- else %}
         {%- set value = 'cast(' ~ parts ~ '.' ~ entry.numerator ~ ' as ' ~ type_double() ~ ') / nullif(' ~ parts ~ '.' ~ entry.denominator ~ ', 0)' %}
         {{ value }} as value,

@@ -36,12 +36,14 @@ outcomes as (
 
 ),
 
--- Handling ends where the request is taken up again after its resolution.
+-- Handling ends where the request is taken up again after its resolution, or with the time that could still undo it.
 handling_ends as (
 
     select
         outcomes.interaction_id,
-        outcomes.resolved_at,
+        greatest(
+            outcomes.matures_at, {{ add_hours('outcomes.resolved_at', 'outcomes.reopen_window_hours') }}
+        ) as recorded_until,
         min(moments.next_undo_at) as ended_at
     from outcomes
     left join {{ ref('int_completion_moments') }} as moments
@@ -49,7 +51,7 @@ handling_ends as (
             and outcomes.basis = moments.basis
             and outcomes.resolved_at < moments.next_undo_at
     where outcomes.channel_kind = 'sync' and outcomes.resolved_at is not null
-    group by outcomes.interaction_id, outcomes.resolved_at
+    group by 1, 2
 
 ),
 
@@ -61,6 +63,7 @@ handling as (
     from handling_ends
     inner join {{ ref('int_interaction_events') }} as events
         on handling_ends.interaction_id = events.interaction_id
+            and events.occurred_at <= handling_ends.recorded_until
             and (handling_ends.ended_at is null or events.occurred_at < handling_ends.ended_at)
     group by handling_ends.interaction_id
 

@@ -640,6 +640,7 @@ def time_to_resolution(case: Case, resolved_at: datetime, *, is_sync: bool) -> f
             event["handle_seconds"]
             for event in case.events
             if event["handle_seconds"] is not None
+            and event["occurred_at"] <= max(case.matures_at, resolved_at + case.window)
             and (undone_at is None or event["occurred_at"] < undone_at)
         ]
         if handled:

@@ -54,7 +54,8 @@ before_launch as (
         scopes.agent_name as compared_agent_name,
         scopes.holdout_unit,
         cast(null as {{ dbt.type_string() }}) as live_version,
-        least(scopes.launched_at, clock.as_of) as launched_at,
+        scopes.launched_at,
+        case when scopes.launched_at < clock.as_of then scopes.launched_at else clock.as_of end as known_at,
         clock.as_of
     from interactions
     cross join clock
@@ -73,6 +74,26 @@ before_launch as (
     'time_to_resolution_seconds',
 ] %}
 
+-- The ledger has the labour of a request as one entry: here it is taken apart.
+cost_entries as (
+
+    select
+        interaction_id,
+        occurred_at,
+        amount_usd,
+        n_unpriced
+    from {{ ref('fct_costs') }}
+    where source_entity != 'events'
+    union all
+    select
+        interaction_id,
+        occurred_at,
+        cost_usd as amount_usd,
+        case when cost_usd is null then 1 else 0 end as n_unpriced
+    from {{ ref('int_labour_costs') }}
+
+),
+
 costs_at_launch as (
 
     select
@@ -80,7 +101,7 @@ costs_at_launch as (
         before_launch.interaction_id,
         case when sum(costs.n_unpriced) = 0 then sum(costs.amount_usd) end as cost_usd
     from before_launch
-    inner join {{ ref('fct_costs') }} as costs
+    inner join cost_entries as costs
         on before_launch.interaction_id = costs.interaction_id
             and before_launch.launched_at > costs.occurred_at
     group by before_launch.compared_agent_name, before_launch.interaction_id
@@ -101,7 +122,7 @@ compared as (
     union all
     select
         {% for column in columns -%}
-        {{ {'population': "'baseline' as population", 'known_at': 'before_launch.launched_at as known_at'}.get(column, 'before_launch.' ~ column) }},
+        {{ {'population': "'baseline' as population"}.get(column, 'before_launch.' ~ column) }},
         {% endfor -%}
         costs_at_launch.cost_usd
     from before_launch

@@ -58,7 +58,7 @@ pivots as (
 
     select
         {{ key | join(', ') }},
-        {{ percentile('time_to_resolution_seconds', 0.5) }} as median_seconds,
+        {{ percentile('case when is_mature then coalesce(time_to_resolution_seconds, 1e15) end', 0.5) }} as median_seconds,
         sum(cost_usd) / nullif({{ count_where('is_completed and cost_usd is not null') }}, 0) as cost_per_success
     from segmented
     group by {{ key | join(', ') }}

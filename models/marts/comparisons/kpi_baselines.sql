@@ -70,8 +70,9 @@ kinds as (
         cells.segment_type,
         cells.segment,
         max(scopes.baseline_kind) as baseline_kind,
-        max(scopes.launched_at) as launched_at
+        max(case when scopes.launched_at < clock.as_of then scopes.launched_at else clock.as_of end) as known_at
     from cells
+    cross join {{ ref('int_as_of') }} as clock
     inner join scopes
         on cells.agent_name = scopes.agent_name
             and cells.task_type = scopes.task_type
@@ -97,7 +98,7 @@ final as (
         kinds.baseline_kind,
         cast(measured.first_day as date) as window_start,
         cast(measured.last_day as date) as window_end,
-        kinds.launched_at as known_at,
+        kinds.known_at,
         cast(measured.value as {{ type_double() }}) as value,
         cast(measured.lower_bound as {{ type_double() }}) as lower_bound,
         cast(measured.upper_bound as {{ type_double() }}) as upper_bound,

@@ -25,7 +25,7 @@ completed as (
     select
         cohorts.*,
         cast(cohorts.score_sum as {{ type_double() }}) / nullif(cohorts.n_answered, 0) as observed_mean,
-        nowcasts.task_type is null as is_past_nowcasting,
+        nowcasts.task_type is null and cohorts.cohort_date <= cohorts.last_day as is_past_nowcasting,
         nowcasts.maturity,
         nowcasts.n_expected,
         nowcasts.completed_mean,
@@ -40,7 +40,7 @@ completed as (
 
 ),
 
--- Days too old to be nowcast have all their answers; a day without a model has what it has.
+-- Days too old to be nowcast have all their answers; the day of as_of itself is not over, and has no nowcast yet.
 final as (
 
     select

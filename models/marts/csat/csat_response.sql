@@ -48,7 +48,7 @@ final as (
         rates.response_rate,
         ai_rates.response_rate - rates.response_rate as response_gap,
         coalesce(
-            abs(ai_rates.response_rate - rates.response_rate) > {{ var('response_gap_limit') }},
+            round(cast(abs(ai_rates.response_rate - rates.response_rate) as decimal(28, 12)), 9) > {{ var('response_gap_limit') }},
             false
         ) as nonresponse_risk,
         {%- for kind in ['lag_adjusted', 'post_stratified'] %}

@@ -64,8 +64,9 @@ histories as (
     select
         *,
         case
-            when undone_or_escalated_at is not null then undone_or_escalated_at
-            when done_at is null and deadline_at <= as_of then deadline_at
+            when done_at is null and deadline_at <= as_of and (undone_or_escalated_at is null or deadline_at < undone_or_escalated_at)
+                then deadline_at
+            else undone_or_escalated_at
         end as failed_at
     from paths
 
