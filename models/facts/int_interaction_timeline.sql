@@ -1,3 +1,7 @@
+{%- set moment_columns = [
+    'first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'undone_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds',
+] -%}
+
 with interactions as (
 
     select * from {{ ref('int_interactions_configured') }}
@@ -108,7 +112,7 @@ completions as (
     select
         interaction_id,
         {%- for basis in completion_bases() %}
-        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'undone_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
+        {%- for column in moment_columns %}
         max(case when basis = '{{ basis }}' then {{ column }} end) as {{ basis }}_{{ column }},
         {%- endfor %}
         {{ any_true("basis = '" ~ basis ~ "' and undone") }} as {{ basis }}_undone,
@@ -158,7 +162,7 @@ final as (
         activity.human_touched_at,
         reasons.reason as handed_off_reason,
         {%- for basis in completion_bases() %}
-        {%- for column in ['first_completed_at', 'first_undo_at', 'stood_at', 'stood_as_of_at', 'undone_at', 'evidence_rank', 'judged_at', 'undo_gap_seconds'] %}
+        {%- for column in moment_columns %}
         completions.{{ basis }}_{{ column }},
         {%- endfor %}
         coalesce(completions.{{ basis }}_undone, false) as {{ basis }}_undone,
