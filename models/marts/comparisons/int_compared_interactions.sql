@@ -136,6 +136,7 @@ judged as (
 
     select
         *,
+        coalesce(compared_agent_name, '(none)') as agent_name,
         matures_at <= known_at as is_mature,
         {{ seconds_between('opened_at', 'known_at') }} - 3600 * reopen_window_hours as followed_seconds,
         resolved_at is not null and {{ add_hours('resolved_at', 'reopen_window_hours') }} <= known_at as is_resolution_known
@@ -143,34 +144,63 @@ judged as (
 
 ),
 
+surveys as (
+
+    select
+        judged.agent_name,
+        judged.population,
+        judged.interaction_id,
+        count(*) as n_surveys_sent,
+        {{ count_where('surveys.responded_at <= judged.known_at and surveys.score is not null') }} as n_surveys_answered,
+        sum(case when surveys.responded_at <= judged.known_at then surveys.score end) as score_sum,
+        sum(case when surveys.responded_at <= judged.known_at then surveys.score * surveys.score end) as score_square_sum
+    from judged
+    inner join {{ ref('fct_surveys') }} as surveys
+        on judged.interaction_id = surveys.interaction_id
+            and judged.known_at >= surveys.sent_at
+    where surveys.survey_kind = 'post_interaction'
+    group by judged.agent_name, judged.population, judged.interaction_id
+
+),
+
 final as (
 
     select
-        interaction_id,
-        cast(coalesce(compared_agent_name, '(none)') as {{ dbt.type_string() }}) as agent_name,
-        cast(population as {{ dbt.type_string() }}) as population,
-        arm,
-        task_type,
-        channel,
-        coalesce(tier, '(none)') as tier,
-        coalesce(live_version, '(none)') as agent_version,
+        judged.interaction_id,
+        cast(judged.agent_name as {{ dbt.type_string() }}) as agent_name,
+        cast(judged.population as {{ dbt.type_string() }}) as population,
+        judged.arm,
+        judged.task_type,
+        judged.channel,
+        coalesce(judged.tier, '(none)') as tier,
+        coalesce(judged.live_version, '(none)') as agent_version,
         cast(
-            case when holdout_unit = 'customer' and customer_id is not null then customer_id else interaction_id end
+            case when judged.holdout_unit = 'customer' and judged.customer_id is not null then judged.customer_id else judged.interaction_id end
             as {{ dbt.type_string() }}
         ) as unit_id,
-        holdout_unit,
-        cast(opened_at as date) as cohort_date,
-        known_at,
-        is_mature,
-        case when is_mature then outcome end as outcome,
-        case when is_mature then is_completed end as is_completed,
-        case when is_mature then is_resolved end as is_resolved,
-        case when is_mature then is_escalated end as is_escalated,
-        cast(case when is_mature then cost_usd end as {{ type_double() }}) as cost_usd,
-        case when is_mature and is_resolution_known then time_to_resolution_seconds end as time_to_resolution_seconds,
+        judged.holdout_unit,
+        cast(judged.opened_at as date) as cohort_date,
+        judged.known_at,
+        judged.is_mature,
+        case when judged.is_mature then judged.outcome end as outcome,
+        case when judged.is_mature then judged.is_completed end as is_completed,
+        case when judged.is_mature then judged.is_resolved end as is_resolved,
+        case when judged.is_mature then judged.is_escalated end as is_escalated,
+        cast(case when judged.is_mature then judged.cost_usd end as {{ type_double() }}) as cost_usd,
+        case when judged.is_mature and judged.is_resolution_known then judged.time_to_resolution_seconds end as time_to_resolution_seconds,
         -- Unresolved: longer than the time over which a resolution would have been known.
-        cast(case when is_mature and not is_resolution_known then followed_seconds end as {{ type_double() }}) as censored_at_seconds
+        cast(
+            case when judged.is_mature and not judged.is_resolution_known then judged.followed_seconds end as {{ type_double() }}
+        ) as censored_at_seconds,
+        coalesce(surveys.n_surveys_sent, 0) as n_surveys_sent,
+        coalesce(surveys.n_surveys_answered, 0) as n_surveys_answered,
+        coalesce(surveys.score_sum, 0) as score_sum,
+        coalesce(surveys.score_square_sum, 0) as score_square_sum
     from judged
+    left join surveys
+        on judged.interaction_id = surveys.interaction_id
+            and judged.population = surveys.population
+            and judged.agent_name = surveys.agent_name
 
 )
 

@@ -10,39 +10,12 @@ with interactions as (
 
 ),
 
-surveys as (
-
-    select
-        interactions.agent_name,
-        interactions.population,
-        interactions.interaction_id,
-        count(*) as n_surveys_sent,
-        {{ count_where('surveys.responded_at <= interactions.known_at and surveys.score is not null') }} as n_surveys_answered,
-        sum(case when surveys.responded_at <= interactions.known_at then surveys.score end) as score_sum,
-        sum(case when surveys.responded_at <= interactions.known_at then surveys.score * surveys.score end) as score_square_sum
-    from interactions
-    inner join {{ ref('fct_surveys') }} as surveys
-        on interactions.interaction_id = surveys.interaction_id
-            and interactions.known_at >= surveys.sent_at
-    where surveys.survey_kind = 'post_interaction'
-    group by interactions.agent_name, interactions.population, interactions.interaction_id
-
-),
-
 measured as (
 
     select
         interactions.*,
-        interactions.is_mature and interactions.cost_usd is not null as is_priced,
-        surveys.n_surveys_sent,
-        surveys.n_surveys_answered,
-        surveys.score_sum,
-        surveys.score_square_sum
+        is_mature and cost_usd is not null as is_priced
     from interactions
-    left join surveys
-        on interactions.agent_name = surveys.agent_name
-            and interactions.population = surveys.population
-            and interactions.interaction_id = surveys.interaction_id
 
 ),
 
@@ -73,10 +46,10 @@ cells as (
         coalesce(sum(cost_usd), 0) as cost_priced_usd,
         coalesce(sum(cost_usd * cost_usd), 0) as cost_square_sum,
         coalesce(sum(case when is_completed then cost_usd end), 0) as cost_completed_usd,
-        coalesce(sum(n_surveys_sent), 0) as n_surveys_sent,
-        coalesce(sum(n_surveys_answered), 0) as n_surveys_answered,
-        coalesce(sum(score_sum), 0) as score_sum,
-        coalesce(sum(score_square_sum), 0) as score_square_sum
+        sum(n_surveys_sent) as n_surveys_sent,
+        sum(n_surveys_answered) as n_surveys_answered,
+        sum(score_sum) as score_sum,
+        sum(score_square_sum) as score_square_sum
     from segmented
     group by agent_name, segment_type, segment, population, task_type
 

@@ -16,32 +16,12 @@ with interactions as (
 
 ),
 
-scores as (
-
-    select
-        interactions.agent_name,
-        interactions.population,
-        interactions.interaction_id,
-        avg(surveys.score) as score
-    from interactions
-    inner join {{ ref('fct_surveys') }} as surveys
-        on interactions.interaction_id = surveys.interaction_id
-            and interactions.known_at >= surveys.responded_at
-    where surveys.survey_kind = 'post_interaction' and surveys.score is not null
-    group by interactions.agent_name, interactions.population, interactions.interaction_id
-
-),
-
 scored as (
 
     select
         interactions.*,
-        scores.score
+        score_sum / nullif(n_surveys_answered, 0) as score
     from interactions
-    left join scores
-        on interactions.agent_name = scores.agent_name
-            and interactions.population = scores.population
-            and interactions.interaction_id = scores.interaction_id
 
 ),
 

@@ -6,36 +6,21 @@ with interactions as (
 
 ),
 
-surveys as (
-
-    select
-        interaction_id,
-        count(*) as n_sent,
-        {{ count_where('score is not null') }} as n_answered,
-        sum(score) as score_sum,
-        sum(score * score) as score_square_sum
-    from {{ ref('fct_surveys') }}
-    where survey_kind = 'post_interaction'
-    group by interaction_id
-
-),
-
 final as (
 
     select
-        interactions.cohort_date,
-        interactions.agent_name,
-        interactions.arm,
-        interactions.task_type,
-        cast({{ dbt.dateadd('day', -1, 'cast(max(interactions.known_at) as date)') }} as date) as last_day,
+        cohort_date,
+        agent_name,
+        arm,
+        task_type,
+        cast({{ dbt.dateadd('day', -1, 'cast(max(known_at) as date)') }} as date) as last_day,
         count(*) as n_interactions,
-        coalesce(sum(surveys.n_sent), 0) as n_sent,
-        coalesce(sum(surveys.n_answered), 0) as n_answered,
-        coalesce(sum(surveys.score_sum), 0) as score_sum,
-        coalesce(sum(surveys.score_square_sum), 0) as score_square_sum
+        sum(n_surveys_sent) as n_sent,
+        sum(n_surveys_answered) as n_answered,
+        sum(score_sum) as score_sum,
+        sum(score_square_sum) as score_square_sum
     from interactions
-    left join surveys on interactions.interaction_id = surveys.interaction_id
-    group by interactions.cohort_date, interactions.agent_name, interactions.arm, interactions.task_type
+    group by cohort_date, agent_name, arm, task_type
 
 )
 

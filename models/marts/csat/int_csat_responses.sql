@@ -6,47 +6,20 @@ with interactions as (
 
 ),
 
-surveys as (
-
-    select
-        interactions.agent_name,
-        interactions.population,
-        interactions.interaction_id,
-        count(*) as n_sent,
-        sum(case when surveys.responded_at <= interactions.known_at and surveys.score is not null then 1 else 0 end) as n_answered,
-        sum(case when surveys.responded_at <= interactions.known_at then surveys.score end) as score_sum,
-        sum(case when surveys.responded_at <= interactions.known_at then surveys.score * surveys.score end) as score_square_sum
-    from interactions
-    inner join {{ ref('fct_surveys') }} as surveys
-        on interactions.interaction_id = surveys.interaction_id
-            and interactions.known_at >= surveys.sent_at
-    where surveys.survey_kind = 'post_interaction'
-    group by interactions.agent_name, interactions.population, interactions.interaction_id
-
-),
-
 final as (
 
     select
-        interactions.agent_name,
-        case interactions.population
-            when 'ai_randomised' then 'ai'
-            when 'ai_routed' then 'ai'
-            else interactions.population
-        end as population,
-        interactions.task_type,
-        coalesce(interactions.outcome, 'pending') as outcome,
+        agent_name,
+        case when population in ('ai_randomised', 'ai_routed') then 'ai' else population end as population,
+        task_type,
+        coalesce(outcome, 'pending') as outcome,
         count(*) as n_interactions,
-        coalesce(sum(surveys.n_sent), 0) as n_sent,
-        coalesce(sum(surveys.n_answered), 0) as n_answered,
-        coalesce(sum(surveys.score_sum), 0) as score_sum,
-        coalesce(sum(surveys.score_square_sum), 0) as score_square_sum
+        sum(n_surveys_sent) as n_sent,
+        sum(n_surveys_answered) as n_answered,
+        sum(score_sum) as score_sum,
+        sum(score_square_sum) as score_square_sum
     from interactions
-    left join surveys
-        on interactions.agent_name = surveys.agent_name
-            and interactions.population = surveys.population
-            and interactions.interaction_id = surveys.interaction_id
-    group by interactions.agent_name, 2, interactions.task_type, 4
+    group by agent_name, 2, task_type, 4
 
 )
 
