@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from scenarios import BASELINE_FROM, LAUNCH, World, configuration, scope, spread
+from support import REPOSITORY
 from warehouse import LAYERS, Build, Replay
 
 BASELINE = {"baseline_from": BASELINE_FROM}
@@ -363,3 +364,20 @@ def test_an_answer_nine_days_late_belongs_to_the_day_of_its_request(models: Repl
     late = models.record(cohort)
     assert (late["n_answered"], late["observed_mean"], late["status"]) == (10, 54.5, "final")
     assert late["completed_mean"] == pytest.approx(54.5)
+
+
+@pytest.mark.parametrize(
+    ("share", "is_unusual"), [(0.0999, True), (0.10, False), (0.20, False), (0.2001, True)]
+)
+def test_an_unusual_holdout_is_warned_about(models: Replay, share: float, is_unusual: bool) -> None:
+    test = (REPOSITORY / "tests" / "holdout_shares_outside_the_usual.sql").read_text()
+    config, query = test.split("\n", 1)
+    assert "severity='warn'" in config
+    world = World()
+    world.requests(spread(LAUNCH, 30, 20), "ai", 10)
+    terms = {"holdout_share": share, "holdout_unit": "interaction"}
+    run(models, world, scope("refund", **terms))
+    warned = models.rows(query.replace("{{ ref('dim_agent_scopes') }}", "facts.dim_agent_scopes"))
+    assert [(agent, float(found)) for agent, _, found in warned] == (
+        [("atlas", share)] if is_unusual else []
+    )
