@@ -343,6 +343,45 @@ def test_a_run_as_of_a_day_never_sees_what_came_later(models: Replay, day: int) 
     assert with_all["marts.holdout_comparison"]
 
 
+def test_baselines_that_end_on_different_days_are_each_read_at_their_own_age(
+    models: Replay,
+) -> None:
+    """Content customers answer a week later: cut off at launch, a baseline misses the last of them.
+
+    How many it misses follows from the days until that task type's own launch.
+    """
+    later = LAUNCH + timedelta(days=20)
+    world = World()
+    for day in range(62):
+        for number in range(12):
+            opened_at = BASELINE_FROM + timedelta(days=day, hours=number)
+            is_angry = number % 3 == 0
+            world.request(
+                opened_at,
+                "human",
+                kind="routed",
+                task_type=("soon", "later")[number % 2],
+                score=20 if is_angry else 80,
+                answered_after=timedelta(minutes=5) if is_angry else timedelta(days=7),
+            )
+    for number, opened_at in enumerate(spread(later, 20, 80)):
+        world.request(
+            opened_at, "ai", kind="routed", task_type=("soon", "later")[number % 2], score=50
+        )
+    run(
+        models,
+        world,
+        scope("soon", **BASELINE),
+        scope("later", **BASELINE, launched_at=later),
+    )
+    known = models.rows(
+        "select agent_name, segment, value from marts.kpi_baselines "
+        "where kpi = 'csat' and segment = 'all'"
+    )
+    assert known[0][2] < 59.5, "the observed mean lacks the late and content ones"
+    assert comparison(models, "csat")["reference_value"] == pytest.approx(60, abs=0.01)
+
+
 def test_an_answer_nine_days_late_belongs_to_the_day_of_its_request(models: Replay) -> None:
     world = World()
     for day in range(40):

@@ -55,22 +55,15 @@ final as (
         cast(completed.score_sum as {{ type_double() }}) as score_sum,
         cast(completed.score_square_sum as {{ type_double() }}) as score_square_sum,
         completed.observed_mean,
-        cast(case when completed.is_past_nowcasting then 1 else completed.maturity end as {{ type_double() }}) as maturity,
-        cast(
-            case when completed.is_past_nowcasting then completed.n_answered else completed.n_expected end as {{ type_double() }}
-        ) as n_expected,
-        cast(
-            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_mean end
-            as {{ type_double() }}
-        ) as completed_mean,
-        cast(
-            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_lower_bound end
-            as {{ type_double() }}
-        ) as completed_lower_bound,
-        cast(
-            case when completed.is_past_nowcasting then completed.observed_mean else completed.completed_upper_bound end
-            as {{ type_double() }}
-        ) as completed_upper_bound,
+        {%- for column, complete in [
+            ('maturity', '1'),
+            ('n_expected', 'completed.n_answered'),
+            ('completed_mean', 'completed.observed_mean'),
+            ('completed_lower_bound', 'completed.observed_mean'),
+            ('completed_upper_bound', 'completed.observed_mean'),
+        ] %}
+        cast(case when completed.is_past_nowcasting then {{ complete }} else completed.{{ column }} end as {{ type_double() }}) as {{ column }},
+        {%- endfor %}
         cast(
             case
                 when completed.n_sent = 0 then 'no_data'

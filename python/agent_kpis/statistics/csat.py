@@ -60,9 +60,14 @@ BACKTESTS = {
 
 
 def triangle(answers: pd.DataFrame) -> lag.Triangle:
-    """Rows of int_csat_triangle as arrays, the task type as stratum."""
+    """Rows of int_csat_triangle as arrays, the task type as stratum.
+
+    Days count towards the last complete one of each row: baselines of task types that were launched
+    one after the other end on different days, and what matters is how old a day was then.
+    """
+    last_day = days(answers.last_day)
     return lag.Triangle(
-        cohort=days(answers.cohort_date),
+        cohort=days(answers.cohort_date) + last_day.max(initial=0) - last_day,
         lag=answers.lag_days.to_numpy(dtype=np.int64),
         n=answers.n.to_numpy(dtype=float),
         total=answers.score_sum.to_numpy(dtype=float),
