@@ -9,8 +9,10 @@
                     ratio:      cost / successes, log-delta interval
                     mean:       sum / count, normal interval
                     median:     of time to resolution, order-statistic interval
-                    health:     computed in agent_health
+                    health:     a column of agent_health of the same name (a share: of its column `denominator`)
     numerator, denominator, square_sum   columns of kpi_daily
+    alarm_numerator   what is held against its limits on the high side, where not all of the numerator is: escalations for
+                    reasons that may page
     arms            arms that it makes sense for; both where it is missing
 -#}
 {% macro kpi_registry() %}
@@ -18,7 +20,7 @@
         {'kpi': 'task_completion_rate', 'role': 'primary', 'label': 'Task completion', 'unit': 'share', 'better': 'high',
          'method': 'proportion', 'numerator': 'n_completed', 'denominator': 'n_mature'},
         {'kpi': 'escalation_rate', 'role': 'kpi', 'label': 'Escalation', 'unit': 'share', 'better': 'between',
-         'method': 'proportion', 'numerator': 'n_escalated', 'denominator': 'n_mature'},
+         'method': 'proportion', 'numerator': 'n_escalated', 'denominator': 'n_mature', 'alarm_numerator': 'n_escalated_paging'},
         {'kpi': 'time_to_resolution', 'role': 'kpi', 'label': 'Time to resolution', 'unit': 'seconds', 'better': 'low',
          'method': 'median', 'numerator': none, 'denominator': 'n_mature'},
         {'kpi': 'cost_per_successful_outcome', 'role': 'kpi', 'label': 'Cost per success', 'unit': 'usd', 'better': 'low',
@@ -37,8 +39,9 @@
          'method': 'mean', 'numerator': 'in_conversation_score_sum', 'denominator': 'n_in_conversation_answered',
          'square_sum': 'in_conversation_score_square_sum'},
         {'kpi': 'p95_latency_ms', 'role': 'health', 'label': 'Latency (95th percentile)', 'unit': 'ms', 'better': 'low', 'method': 'health'},
-        {'kpi': 'error_rate', 'role': 'health', 'label': 'Steps with an error', 'unit': 'share', 'better': 'low', 'method': 'health'},
-        {'kpi': 'tool_success_rate', 'role': 'health', 'label': 'Tool calls without an error', 'unit': 'share', 'better': 'high', 'method': 'health'},
+        {'kpi': 'error_rate', 'role': 'health', 'label': 'Steps with an error', 'unit': 'share', 'better': 'low', 'method': 'health', 'denominator': 'n_steps'},
+        {'kpi': 'tool_success_rate', 'role': 'health', 'label': 'Tool calls without an error', 'unit': 'share', 'better': 'high', 'method': 'health',
+         'denominator': 'n_tool_calls'},
         {'kpi': 'tokens_per_interaction', 'role': 'health', 'label': 'Tokens per interaction', 'unit': 'count', 'better': 'low', 'method': 'health'},
     ]) }}
 {% endmacro %}
@@ -47,7 +50,7 @@
 {% macro kpi_parts() %}
     {{ return([
         'n_interactions', 'n_excluded', 'n_pending', 'n_mature',
-        'n_completed', 'n_resolved', 'n_escalated', 'n_reopened', 'n_abandoned', 'n_resolved_late', 'n_deflected',
+        'n_completed', 'n_resolved', 'n_escalated', 'n_escalated_paging', 'n_reopened', 'n_abandoned', 'n_resolved_late', 'n_deflected',
         'n_completed_verified', 'n_completed_confirmed', 'n_completed_assumed', 'n_unresolved',
         'cost_usd', 'n_priced', 'n_completed_priced', 'cost_priced_usd', 'cost_unallocated_usd',
         'cost_square_sum', 'cost_completed_usd',
@@ -55,6 +58,45 @@
         'n_in_conversation_answered', 'in_conversation_score_sum', 'in_conversation_score_square_sum',
     ]) }}
 {% endmacro %}
+
+{#-
+    Sums of parts over requests, one row each with: outcome, is_mature, is_completed, is_resolved, is_escalated, is_deflected, escalation_reason_class,
+    completion_evidence, is_unresolved, is_priced (mature, every part of its cost known), cost_usd, and the sums of its surveys.
+-#}
+{% macro sum_interaction_parts(parts) %}
+    {%- set counted = {
+        'n_mature': 'is_mature',
+        'n_completed': 'is_completed',
+        'n_resolved': 'is_resolved',
+        'n_escalated': 'is_escalated',
+        'n_escalated_paging': 'is_escalated and ' ~ reason_may_page('escalation_reason_class'),
+        'n_reopened': "outcome = 'reopened'",
+        'n_abandoned': "outcome = 'abandoned'",
+        'n_resolved_late': "outcome = 'resolved_late'",
+        'n_deflected': 'is_deflected',
+        'n_completed_verified': "completion_evidence = 'verified'",
+        'n_completed_confirmed': "completion_evidence = 'confirmed'",
+        'n_completed_assumed': "completion_evidence = 'assumed'",
+        'n_unresolved': 'is_unresolved',
+        'n_priced': 'is_priced',
+        'n_completed_priced': 'is_priced and is_completed',
+    } -%}
+    {%- set cost = 'cast(cost_usd as ' ~ type_double() ~ ')' -%}
+    {%- set summed = {
+        'cost_priced_usd': 'case when is_priced then cost_usd else 0 end',
+        'cost_square_sum': 'case when is_priced then ' ~ cost ~ ' * ' ~ cost ~ ' else 0 end',
+        'cost_completed_usd': "case when is_priced and is_completed then cost_usd else 0 end",
+    } -%}
+    {%- for part in parts %}
+        {% if part in counted %}{{ count_where(counted[part]) }}{% else %}coalesce(sum({{ summed.get(part, part) }}), 0){% endif %} as {{ part }}
+        {{- "," if not loop.last }}
+    {%- endfor %}
+{% endmacro %}
+
+{#- Whether an escalation for a reason of this class may raise an alarm: the agent was not able to. -#}
+{% macro reason_may_page(reason_class) -%}
+    {{ reason_class }} in ('{{ var('paging_reason_classes') | join("', '") }}')
+{%- endmacro %}
 
 {#- The parts of a row that holds nothing but a shared cost. -#}
 {% macro only_cost_parts(amount) %}
@@ -87,9 +129,12 @@
     {{ return([('all', none), ('task_type', 'task_type'), ('channel', 'channel'), ('tier', 'tier'), ('agent_version', 'agent_version')]) }}
 {% endmacro %}
 
-{#- The rows of a relation once per segment that they are in; what has no value in a segment's column is in none of that type. -#}
-{% macro by_segment(relation) %}
-    {%- for segment_type, column in segment_types() %}
+{#-
+    The rows of a relation once per segment that they are in; what has no value in a segment's column is in none of that type.
+    `types`: names of the segment types wanted; all where it is missing.
+-#}
+{% macro by_segment(relation, types=none) %}
+    {%- for segment_type, column in segment_types() if types is none or segment_type in types %}
     select
         '{{ segment_type }}' as segment_type,
         {{ column if column else "'all'" }} as segment,

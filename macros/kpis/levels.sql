@@ -31,22 +31,24 @@
 {%- endmacro %}
 
 {#-
-    Limits in force at `as_of` for groups of threshold profiles: one row per `key` of the relation `profiles` (key and threshold_profile),
-    kpi, direction and unit. Where a group has several profiles, the tightest limit of each counts. Limits on a distance from the reference
-    (pp, percent) carry its sign: -5 for five points lower.
+    Limits for groups of threshold profiles: one row per `key` of the relation `profiles` (key and threshold_profile), kpi, direction and
+    unit. Where a group has several profiles, the tightest limit of each counts. Limits on a distance from the reference (pp, percent)
+    carry its sign: -5 for five points lower.
+
+    Those in force at `as_of`; with `every_change` those of every moment at which any of them changed (`applies_from`).
 
     `certain_from_*`: how far the limit of the interval has to reach for the level to count: beyond the level below (a distance: beyond 0
     for a warning), or beyond the warning itself (absolute). A breach that so few observations could fake is none.
 -#}
-{% macro threshold_limits(profiles, key) %}
+{% macro threshold_limits(profiles, key, every_change=false) %}
+    {%- set grouped = key + ['applies_from', 'kpi', 'direction', 'unit'] %}
     select
-        {{ key | join(', ') }},
-        kpi,
-        direction,
-        unit,
+        {{ grouped | join(', ') }},
         warning,
         critical,
         catastrophic,
+        sustained_periods,
+        defined_at,
         case when unit = 'absolute' then warning else 0 end as certain_from_warning,
         warning as certain_from_critical,
         case when unit = 'absolute' then warning else critical end as certain_from_catastrophic
@@ -55,6 +57,7 @@
             {%- for column in key %}
             profiles.{{ column }},
             {%- endfor %}
+            moments.applies_from,
             thresholds.kpi,
             thresholds.direction,
             thresholds.unit,
@@ -63,12 +66,21 @@
                 when thresholds.unit = 'absolute' and thresholds.direction = 'low' then max(thresholds.{{ limit }})
                 when thresholds.direction = 'low' then -min(thresholds.{{ limit }})
                 else min(thresholds.{{ limit }})
-            end as {{ limit }}{{ "," if not loop.last }}
+            end as {{ limit }},
             {%- endfor %}
+            min(thresholds.sustained_periods) as sustained_periods,
+            max(thresholds.effective_from) as defined_at
         from {{ profiles }} as profiles
+        cross join (
+            {%- if every_change %}
+            select distinct effective_from as applies_from from {{ ref('thresholds') }}
+            {%- else %}
+            select as_of as applies_from from {{ ref('int_as_of') }}
+            {%- endif %}
+        ) as moments
         inner join ({{ effective_versions(ref('thresholds'), ['threshold_profile', 'kpi', 'direction', 'unit']) }}) as thresholds
             on profiles.threshold_profile = thresholds.threshold_profile
-        inner join {{ ref('int_as_of') }} as clock on {{ is_effective('thresholds', 'clock.as_of') }}
-        group by {% for column in key %}profiles.{{ column }}, {% endfor %}thresholds.kpi, thresholds.direction, thresholds.unit
+                and {{ is_effective('thresholds', 'moments.applies_from') }}
+        group by {% for column in key %}profiles.{{ column }}, {% endfor %}moments.applies_from, thresholds.kpi, thresholds.direction, thresholds.unit
     ) as limits
 {% endmacro %}

@@ -70,7 +70,8 @@ before_launch as (
 
 {%- set columns = [
     'interaction_id', 'compared_agent_name', 'population', 'arm', 'task_type', 'channel', 'tier', 'live_version', 'customer_id', 'holdout_unit',
-    'opened_at', 'known_at', 'matures_at', 'outcome', 'is_completed', 'is_resolved', 'is_escalated', 'resolved_at', 'reopen_window_hours',
+    'opened_at', 'known_at', 'matures_at', 'outcome', 'is_completed', 'is_resolved', 'is_escalated', 'is_deflected',
+    'escalation_reason_class', 'resolved_at', 'reopen_window_hours',
     'time_to_resolution_seconds',
 ] %}
 
@@ -181,11 +182,14 @@ final as (
         judged.holdout_unit,
         cast(judged.opened_at as date) as cohort_date,
         judged.known_at,
+        judged.matures_at,
         judged.is_mature,
         case when judged.is_mature then judged.outcome end as outcome,
         case when judged.is_mature then judged.is_completed end as is_completed,
         case when judged.is_mature then judged.is_resolved end as is_resolved,
         case when judged.is_mature then judged.is_escalated end as is_escalated,
+        case when judged.is_mature then judged.is_deflected end as is_deflected,
+        case when judged.is_mature then judged.escalation_reason_class end as escalation_reason_class,
         cast(case when judged.is_mature then judged.cost_usd end as {{ type_double() }}) as cost_usd,
         case when judged.is_mature and judged.is_resolution_known then judged.time_to_resolution_seconds end as time_to_resolution_seconds,
         -- Unresolved: longer than the time over which a resolution would have been known.

@@ -14,7 +14,8 @@ measured as (
 
     select
         interactions.*,
-        is_mature and cost_usd is not null as is_priced
+        is_mature and cost_usd is not null as is_priced,
+        is_mature and time_to_resolution_seconds is null as is_unresolved
     from interactions
 
 ),
@@ -36,20 +37,7 @@ cells as (
         min(cohort_date) as first_day,
         max(cohort_date) as last_day,
         count(*) as n_interactions,
-        {{ count_where('is_mature') }} as n_mature,
-        {{ count_where('is_completed') }} as n_completed,
-        {{ count_where('is_resolved') }} as n_resolved,
-        {{ count_where('is_escalated') }} as n_escalated,
-        {{ count_where('is_mature and time_to_resolution_seconds is null') }} as n_unresolved,
-        {{ count_where('is_priced') }} as n_priced,
-        {{ count_where('is_priced and is_completed') }} as n_completed_priced,
-        coalesce(sum(cost_usd), 0) as cost_priced_usd,
-        coalesce(sum(cost_usd * cost_usd), 0) as cost_square_sum,
-        coalesce(sum(case when is_completed then cost_usd end), 0) as cost_completed_usd,
-        sum(n_surveys_sent) as n_surveys_sent,
-        sum(n_surveys_answered) as n_surveys_answered,
-        sum(score_sum) as score_sum,
-        sum(score_square_sum) as score_square_sum
+        {{- sum_interaction_parts(parts | reject('equalto', 'n_interactions') | list) }}
     from segmented
     group by agent_name, segment_type, segment, population, task_type
 

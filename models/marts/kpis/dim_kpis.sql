@@ -9,6 +9,9 @@ with registry as (
         '{{ entry.unit }}' as unit,
         '{{ entry.better }}' as better,
         '{{ entry.method }}' as method,
+        {%- for part in ['numerator', 'denominator', 'square_sum', 'alarm_numerator'] %}
+        {{ "'" ~ entry[part] ~ "'" if entry[part] else 'null' }} as {{ part }},
+        {%- endfor %}
         {{ loop.index }} as display_order
     {{ 'union all' if not loop.last }}
     {%- endfor %}
@@ -18,7 +21,7 @@ with registry as (
 final as (
 
     select
-        {%- for column in ['kpi', 'role', 'label', 'unit', 'better', 'method'] %}
+        {%- for column in ['kpi', 'role', 'label', 'unit', 'better', 'method', 'numerator', 'denominator', 'square_sum', 'alarm_numerator'] %}
         cast({{ column }} as {{ dbt.type_string() }}) as {{ column }},
         {%- endfor %}
         is_primary,

@@ -1,4 +1,10 @@
 {%- set dimensions = ['agent_name', 'agent_version', 'arm', 'task_type', 'channel', 'tier'] -%}
+{%- set survey_sums = [
+    'n_surveys_sent', 'n_surveys_answered', 'score_sum', 'score_square_sum',
+    'n_in_conversation_answered', 'in_conversation_score_sum', 'in_conversation_score_square_sum',
+] -%}
+{%- set own_parts = ['n_interactions', 'n_excluded', 'n_pending', 'cost_usd', 'cost_unallocated_usd'] -%}
+{%- set interaction_parts = kpi_parts() | reject('in', own_parts) | list -%}
 
 with interactions as (
 
@@ -25,55 +31,48 @@ surveys as (
 judged as (
 
     select
-        interactions.*,
+        cast(interactions.opened_at as date) as cohort_date,
+        {%- for dimension in dimensions %}
+        coalesce(interactions.{{ dimension }}, '(none)') as {{ dimension }},
+        {%- endfor %}
+        interactions.outcome,
         interactions.outcome not in ('excluded', 'pending') as is_mature,
-        interactions.outcome not in ('excluded', 'pending') and interactions.is_fully_priced as is_mature_priced,
-        cast(interactions.cost_usd as {{ type_double() }}) as cost_as_double
+        interactions.is_completed,
+        interactions.is_resolved,
+        interactions.outcome = 'escalated' as is_escalated,
+        interactions.is_deflected,
+        interactions.escalation_reason_class,
+        interactions.completion_evidence,
+        interactions.outcome not in ('excluded', 'pending') and interactions.resolved_at is null as is_unresolved,
+        interactions.outcome not in ('excluded', 'pending') and interactions.is_fully_priced as is_priced,
+        interactions.cost_usd,
+        interactions.known_cost_usd,
+        {%- for column in survey_sums %}
+        surveys.{{ column }},
+        {%- endfor %}
+        interactions.interaction_id
     from interactions
+    left join surveys
+        on interactions.interaction_id = surveys.interaction_id
+            and interactions.outcome != 'excluded'
 
 ),
 
 interaction_rows as (
 
     select
-        cast(judged.opened_at as date) as cohort_date,
+        cohort_date,
         {%- for dimension in dimensions %}
-        coalesce(judged.{{ dimension }}, '(none)') as {{ dimension }},
+        {{ dimension }},
         {%- endfor %}
         count(*) as n_interactions,
-        {{ count_where("judged.outcome = 'excluded'") }} as n_excluded,
-        {{ count_where("judged.outcome = 'pending'") }} as n_pending,
-        {{ count_where("judged.is_mature") }} as n_mature,
-        {{ count_where("judged.outcome = 'completed'") }} as n_completed,
-        {{ count_where("judged.is_resolved") }} as n_resolved,
-        {{ count_where("judged.outcome = 'escalated'") }} as n_escalated,
-        {{ count_where("judged.outcome = 'reopened'") }} as n_reopened,
-        {{ count_where("judged.outcome = 'abandoned'") }} as n_abandoned,
-        {{ count_where("judged.outcome = 'resolved_late'") }} as n_resolved_late,
-        {{ count_where("judged.is_deflected") }} as n_deflected,
-        {{ count_where("judged.completion_evidence = 'verified'") }} as n_completed_verified,
-        {{ count_where("judged.completion_evidence = 'confirmed'") }} as n_completed_confirmed,
-        {{ count_where("judged.completion_evidence = 'assumed'") }} as n_completed_assumed,
-        {{ count_where("judged.is_mature and judged.resolved_at is null") }} as n_unresolved,
-        sum(judged.known_cost_usd) as cost_usd,
-        {{ count_where("judged.is_mature_priced") }} as n_priced,
-        {{ count_where("judged.is_mature_priced and judged.is_completed") }} as n_completed_priced,
-        sum(case when judged.is_mature_priced then judged.cost_usd else 0 end) as cost_priced_usd,
+        {{ count_where("outcome = 'excluded'") }} as n_excluded,
+        {{ count_where("outcome = 'pending'") }} as n_pending,
+        sum(known_cost_usd) as cost_usd,
         0 as cost_unallocated_usd,
-        sum(case when judged.is_mature_priced then judged.cost_as_double * judged.cost_as_double else 0 end) as cost_square_sum,
-        sum(case when judged.is_mature_priced and judged.is_completed then judged.cost_usd else 0 end) as cost_completed_usd,
-        coalesce(sum(surveys.n_surveys_sent), 0) as n_surveys_sent,
-        coalesce(sum(surveys.n_surveys_answered), 0) as n_surveys_answered,
-        coalesce(sum(surveys.score_sum), 0) as score_sum,
-        coalesce(sum(surveys.score_square_sum), 0) as score_square_sum,
-        coalesce(sum(surveys.n_in_conversation_answered), 0) as n_in_conversation_answered,
-        coalesce(sum(surveys.in_conversation_score_sum), 0) as in_conversation_score_sum,
-        coalesce(sum(surveys.in_conversation_score_square_sum), 0) as in_conversation_score_square_sum
+        {{- sum_interaction_parts(interaction_parts) }}
     from judged
-    left join surveys
-        on judged.interaction_id = surveys.interaction_id
-            and judged.outcome != 'excluded'
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by cohort_date, {{ dimensions | join(', ') }}
 
 ),
 
@@ -97,9 +96,15 @@ unallocated_rows as (
 
 all_rows as (
 
-    select * from interaction_rows
-    union all
-    select * from unallocated_rows
+    {%- for rows in ['interaction_rows', 'unallocated_rows'] %}
+    select
+        cohort_date,
+        {%- for column in dimensions + kpi_parts() %}
+        {{ column }}{{ "," if not loop.last }}
+        {%- endfor %}
+    from {{ rows }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
 
 ),
 

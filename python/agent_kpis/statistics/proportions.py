@@ -26,18 +26,19 @@ from agent_kpis.statistics.estimates import (
 
 @quiet
 def wilson(
-    successes: ArrayLike, n: ArrayLike, design_effect: ArrayLike = 1.0
+    successes: ArrayLike, n: ArrayLike, design_effect: ArrayLike = 1.0, z: float = Z95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95% score limits (lower, upper) of proportions, in the shape of the input (Wilson 1927).
+    """Score limits (lower, upper) of proportions, in the shape of the input (Wilson 1927).
 
-    They are made for n / design_effect independent observations. Exactly 0 below no success and
-    exactly 1 above nothing but successes; nan where n is 0.
+    They are made for n / design_effect independent observations; `z` is the normal quantile, 1.96
+    for two-sided 95%. Exactly 0 below no success and exactly 1 above nothing but successes; nan
+    where n is 0.
     """
     successes, n = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
     share, effective = successes / n, n / design_effect
-    middle = share + Z95**2 / (2 * effective)
-    half_width = Z95 * np.sqrt(share * (1 - share) / effective + (Z95 / (2 * effective)) ** 2)
-    scale = 1 + Z95**2 / effective
+    middle = share + z**2 / (2 * effective)
+    half_width = z * np.sqrt(share * (1 - share) / effective + (z / (2 * effective)) ** 2)
+    scale = 1 + z**2 / effective
     lower = np.where(share == 0, 0, (middle - half_width) / scale)
     upper = np.where(share == 1, 1, (middle + half_width) / scale)
     return lower[()], upper[()]

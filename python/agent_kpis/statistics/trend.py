@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from agent_kpis.statistics.estimates import quiet
+
 
 class TheilSen(NamedTuple):
     """A line through a series; the slope per day with its 95% limits."""
@@ -36,6 +38,22 @@ def theil_sen(y: ArrayLike, day: ArrayLike | None = None) -> TheilSen:
     if len(np.unique(day)) < 2:
         return TheilSen(*[np.nan] * 4)
     return TheilSen(*map(float, theilslopes(y, day, alpha=0.95)))
+
+
+@quiet
+def rolling_slope(y: ArrayLike, days: int) -> np.ndarray:
+    """Theil and Sen's slope per day over the last `days` days, for every day of y (days).
+
+    nan values are left out; nan where fewer than three are known.
+    """
+    y = np.concatenate([np.full(days - 1, np.nan), np.asarray(y, dtype=float)])
+    recent = np.lib.stride_tricks.sliding_window_view(y, days)
+    first, second = np.triu_indices(days, 1)
+    slopes = np.sort((recent[:, second] - recent[:, first]) / (second - first), axis=1)
+    known = (~np.isnan(slopes)).sum(axis=1)
+    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2], axis=1)
+    middle = np.take_along_axis(slopes, np.minimum(middle, slopes.shape[1] - 1), axis=1)
+    return np.where((~np.isnan(recent)).sum(axis=1) >= 3, middle.mean(axis=1), np.nan)
 
 
 def mann_kendall(y: ArrayLike, day: ArrayLike | None = None) -> MannKendall:

@@ -80,6 +80,7 @@ class Narrator:
         self.n = len(cases.opened)
         self.all = np.arange(self.n)
         self.live = ~cases.is_spam
+        self.slow = cases.sync & cases.during(plot.SLOW_FROM, plot.SLOW_TO)
         self.times = self._times()
         self.kind = np.where(cases.ai, "ai", "human").astype(object)
         humans = [f"human-{i:02d}" for i in range(1, HUMANS + 1)]
@@ -113,6 +114,7 @@ class Narrator:
         longest = np.where(cases.ai, 4 * HOUR, 20 * HOUR)
         longest = np.where(cases.sync, np.where(cases.ai, 900, 1500), longest)
         talk = whole(rng, shortest, longest)
+        talk = np.where(self.slow, (talk * plot.SLOW).astype(np.int64), talk)
         hard = cases.group == plot.TIER_2
         talk[hard] += whole(rng, HOUR, 30 * HOUR, int(hard.sum()))
         talked = first + talk
@@ -142,6 +144,7 @@ class Narrator:
         human = self.live & ~cases.ai
         typical = np.where(cases.group == plot.TIER_2, 15 * MINUTE, 8 * MINUTE)
         handle = typical * rng.lognormal(0, 0.45, self.n)
+        handle = np.where(self.slow, handle * plot.SLOW, handle)
         calls = cases.sync & (cases.group != plot.TIER_2)
         handle = np.where(calls, times.talked - times.first, handle.round())
         self._says(human, "message", times.first, handle_seconds=handle * self.recorded)

@@ -47,6 +47,8 @@ def make_truth(
             "tool_mended": str(plot.MENDED),
             "under_escalation_from": str(plot.SILENT_FROM),
             "under_escalation_to": str(plot.SILENT_TO),
+            "slow_from": str(plot.SLOW_FROM),
+            "slow_to": str(plot.SLOW_TO),
             "price_change": str(plot.PRICE_CHANGE),
             "judge_switch": str(plot.JUDGE_SWITCH),
         },
