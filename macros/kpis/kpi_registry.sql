@@ -2,7 +2,7 @@
     Every metric of the project, once. To add one, add an entry; models, thresholds and flags read this list.
 
     kpi             name, as thresholds and leading indicators use it
-    role            primary (exactly one), kpi, context (explains, never a reason for a verdict), health
+    role            primary (exactly one), kpi, context (explains, never a reason for a verdict), health, leading (moves before a KPI does)
     label, unit     for people; unit is share, seconds, usd, points, ms or count
     better          which way is good: high, low or between (both sides can be bad)
     method          proportion: numerator / denominator, Wilson interval
@@ -10,6 +10,7 @@
                     mean:       sum / count, normal interval
                     median:     of time to resolution, order-statistic interval
                     health:     a column of agent_health of the same name (a share: of its column `denominator`)
+                    indicator:  computed in int_indicator_days
     numerator, denominator, square_sum   columns of kpi_daily
     alarm_numerator   what is held against its limits on the high side, where not all of the numerator is: escalations for
                     reasons that may page
@@ -43,6 +44,17 @@
         {'kpi': 'tool_success_rate', 'role': 'health', 'label': 'Tool calls without an error', 'unit': 'share', 'better': 'high', 'method': 'health',
          'denominator': 'n_tool_calls'},
         {'kpi': 'tokens_per_interaction', 'role': 'health', 'label': 'Tokens per interaction', 'unit': 'count', 'better': 'low', 'method': 'health'},
+        {'kpi': 'tool_call_accuracy', 'role': 'leading', 'label': 'Tool call accuracy', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'context_recall', 'role': 'leading', 'label': 'Context recall', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'scope_coverage', 'role': 'leading', 'label': 'Scope coverage', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'confidence_calibration', 'role': 'leading', 'label': 'Calibration error of confidence', 'unit': 'share', 'better': 'low',
+         'method': 'indicator'},
+        {'kpi': 'fallback_quality', 'role': 'leading', 'label': 'Fallback quality', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'response_quality', 'role': 'leading', 'label': 'Response quality', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'tone_consistency', 'role': 'leading', 'label': 'Tone consistency', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'resolution_accuracy', 'role': 'leading', 'label': 'Resolution accuracy', 'unit': 'share', 'better': 'high', 'method': 'indicator'},
+        {'kpi': 'abstain_rate', 'role': 'leading', 'label': 'Says it cannot', 'unit': 'share', 'better': 'between', 'method': 'indicator'},
+        {'kpi': 'silent_failure_rate', 'role': 'leading', 'label': 'Silent failures', 'unit': 'share', 'better': 'low', 'method': 'indicator'},
     ]) }}
 {% endmacro %}
 

@@ -4,10 +4,10 @@
     parts   relation with the columns of kpi_daily that the metrics name, summed by `key`
     times   relation made by median_times with the same key
     key     columns that identify a row; `also` are carried along
-    kpis    names; all but health metrics where it is missing
+    kpis    names; all that rest on kpi_daily where it is missing
 -#}
 {% macro measured_kpis(parts, times, key, also=[], kpis=none) %}
-    {%- for entry in kpi_registry() if entry.method != 'health' and (kpis is none or entry.kpi in kpis) %}
+    {%- for entry in kpi_registry() if entry.method not in ['health', 'indicator'] and (kpis is none or entry.kpi in kpis) %}
     select
         {%- for column in key + also %}
         {{ parts }}.{{ column }},

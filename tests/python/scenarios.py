@@ -122,7 +122,14 @@ class World:
             )
         return key
 
-    def event(self, key: str, occurred_at: datetime, event_type: str, actor: str) -> None:
+    def event(
+        self,
+        key: str,
+        occurred_at: datetime,
+        event_type: str,
+        actor: str,
+        reason: str | None = None,
+    ) -> None:
         self.landing["events"].append(
             {
                 "event_id": f"e{len(self.landing['events'])}",
@@ -130,6 +137,53 @@ class World:
                 "occurred_at": occurred_at,
                 "event_type": event_type,
                 "actor_kind": actor,
+                "reason": reason,
+            }
+        )
+
+    def tool_call(
+        self, started_at: datetime, key: str | None, name: str, *, error: str | None = None
+    ) -> str:
+        """A call of a tool, of a request or (key None) of atlas alone."""
+        span = f"s{len(self.landing['spans'])}"
+        self.landing["spans"].append(
+            {
+                "span_id": span,
+                "interaction_id": key,
+                "agent_name": None if key else "atlas",
+                "started_at": started_at,
+                "operation": "tool",
+                "name": name,
+                "error_type": error,
+            }
+        )
+        return span
+
+    def score(
+        self,
+        evaluated_at: datetime,
+        indicator: str,
+        value: float,
+        *,
+        key: str | None = None,
+        span: str | None = None,
+        judge: tuple[str, str] | None = None,
+        turn: int | None = None,
+    ) -> None:
+        """A score of a request or a step, by a judge (name, version) or by code."""
+        name, version = judge or ("checker", "1")
+        self.landing["evaluations"].append(
+            {
+                "evaluation_id": f"v{len(self.landing['evaluations'])}",
+                "evaluated_at": evaluated_at,
+                "indicator": indicator,
+                "value": value,
+                "interaction_id": key,
+                "span_id": span,
+                "evaluator_kind": "llm" if judge else "code",
+                "evaluator_name": name,
+                "evaluator_version": version,
+                "turn_index": turn,
             }
         )
 

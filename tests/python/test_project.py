@@ -108,7 +108,7 @@ def test_personal_text_is_not_in_the_contract() -> None:
 
 def test_every_metric_has_a_role_and_deflection_only_explains(story: Build) -> None:
     roles = dict(story.rows("select kpi, role from marts.dim_kpis"))
-    assert set(roles.values()) == {"primary", "kpi", "context", "health"}
+    assert set(roles.values()) == {"primary", "kpi", "context", "health", "leading"}
     assert roles["deflection_rate"] == "context"
     assert [kpi for kpi, role in roles.items() if role == "primary"] == ["task_completion_rate"]
     assert {kpi for kpi, role in roles.items() if role in ("primary", "kpi")} == {

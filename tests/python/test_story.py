@@ -365,7 +365,9 @@ def test_every_shape_of_the_data_occurs(landed, roots, events):
     seen = set(events["event_type"])
     assert {"reopened", "wrapped_up", "booking_cancelled", "payment_reversed"} <= seen
     indicators = {row["indicator"] for row in seed_rows("leading_indicators")}
-    assert indicators <= set(landed.raw("evaluations")["indicator"])
+    scored = set(landed.raw("evaluations")["indicator"])
+    assert indicators - scored == {"confidence_calibration"}, "computed from stated confidence"
+    assert "confidence" in scored
     followed = landed.truth["interactions"]["follow_ups"]
     assert 300 < followed < 900
 

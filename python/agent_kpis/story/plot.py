@@ -168,6 +168,7 @@ GUARDRAIL_SHARE, PARENT_SHARE = 0.40, 0.25
 TOOL_ERRORS, OTHER_ERRORS = 0.010, 0.002
 BROKEN_TOOL_ERRORS = 0.08
 TOOL_ACCURACY, BROKEN_TOOL_ACCURACY = 0.95, 0.78
+CONFIDENCE = (0.62, 0.50)  # stated, where the request is completed and where not
 LARGE, SMALL, UNPRICED = "atlas-large", "atlas-small", "atlas-preview"
 UNPRICED_SHARE = 0.006  # of the interactions: a model that nobody has priced
 REPORTED_SHARE = 0.02  # of the answers: the provider states the cost

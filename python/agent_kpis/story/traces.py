@@ -201,8 +201,9 @@ def make_evaluations(
         scored(who, share(rng, week[who], 0.88) * 1.0, "scope_coverage", "llm", "scope-judge")
     )
     who = sample(0.20)
-    value = 0.21 + noise(who, 0.08)  # distance of stated confidence from being right
-    parts.append(scored(who, value, "confidence_calibration", "code", "calibration"))
+    right = cases.outcome[who] == plot.COMPLETED
+    value = np.where(right, *plot.CONFIDENCE) + noise(who, 0.1)  # too sure, and hardly any wiser
+    parts.append(scored(who, value, "confidence", "code", "self_report"))
     who = sample(0.10)
     parts.append(scored(who, 0.80 + noise(who, 0.1), "fallback_quality", "llm", "fallback-judge"))
     who = sample(0.10)

@@ -114,6 +114,9 @@ def make_truth(
             "name": plot.JUDGE,
             "tracks_satisfaction": dict(zip(plot.JUDGE_VERSIONS, (True, False), strict=True)),
         },
+        "confidence": dict(
+            zip(("stated_when_completed", "stated_when_not"), plot.CONFIDENCE, strict=True)
+        ),
         "tool_call_accuracy": {
             "usual": plot.TOOL_ACCURACY,
             "broken": plot.BROKEN_TOOL_ACCURACY,
