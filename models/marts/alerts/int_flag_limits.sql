@@ -1,3 +1,10 @@
+{%- set csat_days = var('csat_evaluation_days') %}
+{%- if csat_days is not number or csat_days != csat_days | int or csat_days < 1 %}
+    {{ exceptions.raise_compiler_error(
+        "csat_evaluation_days in dbt_project.yml is " ~ csat_days ~ ". Surveys are judged by whole days: 1 or more; 7 is usual."
+    ) }}
+{%- endif %}
+
 -- Limits by agent and segment from the day they apply: those of the profiles of its task types, the tightest where there are several.
 with task_types as (
 
@@ -70,6 +77,7 @@ final as (
         cast(limits.critical as {{ type_double() }}) as critical,
         cast(limits.catastrophic as {{ type_double() }}) as catastrophic,
         limits.sustained_periods,
+        case when limits.kpi = 'csat' then {{ csat_days | int }} else 1 end as evaluated_every_days,
         limits.defined_at > launches.launched_at as is_set_after_launch,
         launches.launched_at
     from limits

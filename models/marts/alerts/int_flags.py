@@ -7,10 +7,9 @@ def model(dbt, session):
         parts=to_pandas(dbt.ref("int_flag_days")),
         times=to_pandas(dbt.ref("int_flag_times")),
         answers=to_pandas(dbt.ref("int_csat_triangle")),
-        indicators=to_pandas(dbt.ref("int_indicator_days")),
+        indicators=to_pandas(dbt.ref("int_flag_indicators")),
         health=to_pandas(dbt.ref("agent_health")),
         limits=to_pandas(dbt.ref("int_flag_limits")),
         metrics=to_pandas(dbt.ref("dim_kpis")),
         clock=to_pandas(dbt.ref("int_as_of")),
-        csat_every_days=dbt.config.get("csat_evaluation_days"),
     )

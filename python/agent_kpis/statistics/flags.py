@@ -139,20 +139,13 @@ def evaluate(
     limits: pd.DataFrame,
     metrics: pd.DataFrame,
     clock: pd.DataFrame,
-    csat_every_days: int = 7,
 ) -> pd.DataFrame:
     """One row per day, agent, segment and metric that has limits; columns as `COLUMNS`.
 
-    Takes int_flag_days, int_flag_times, int_csat_triangle, int_indicator_days, agent_health,
+    Takes int_flag_days, int_flag_times, int_csat_triangle, int_flag_indicators, agent_health,
     int_flag_limits, dim_kpis and int_as_of as frames. Days run from the agent's launch to the last
     complete one. Deltas are in the unit of the metric, those judged in the unit of the limit.
-    Raises ValueError where `csat_every_days` is not a whole number of days, 1 or more.
     """
-    if csat_every_days != int(csat_every_days) or csat_every_days < 1:
-        raise ValueError(
-            f"csat_evaluation_days: {csat_every_days}. Surveys are judged by whole days: 1 or "
-            "more; 7 is usual."
-        )
     last_day = int(days(clock.as_of)[0]) - 1 if clock.as_of.notna().all() else None
     found: list[pd.DataFrame] = []
     if last_day is not None:
@@ -163,7 +156,7 @@ def evaluate(
                     frame[frame.agent_name == agent]
                     for frame in (parts, times, answers, indicators, health)
                 ]
-                found += _agent(first_day, last_day, *own, own_limits, metrics, csat_every_days)
+                found += _agent(first_day, last_day, *own, own_limits, metrics)
     return _typed(found)
 
 
@@ -177,7 +170,6 @@ def _agent(
     health: pd.DataFrame,
     limits: pd.DataFrame,
     metrics: pd.DataFrame,
-    csat_every_days: int,
 ) -> Iterator[pd.DataFrame]:
     calendar = np.arange(first_day, last_day + 1)
     described = metrics.set_index("kpi")
@@ -219,7 +211,13 @@ def _agent(
             elif kpi == "csat":
                 if key[1] in CSAT_SEGMENTS:
                     answered = frames["answers"].get(key)
-                    metric = _csat(entry, answered, series, calendar, csat_every_days)
+                    metric = _csat(
+                        entry,
+                        answered,
+                        series,
+                        calendar,
+                        int(kpi_limits.evaluated_every_days.iloc[0]),
+                    )
             else:
                 metric = of_requests(str(kpi), entry, series)
             if metric is not None:
