@@ -43,9 +43,23 @@ STATUS = {
     ("missing", True): "[red]missing[/red]",
     ("missing", False): "[dim]not required[/dim]",
 }
+# Examples: what a team may start from.
+HOLDOUT = {"holdout_share": "0.15", "holdout_unit": "customer"}
+USUAL = {
+    "completion_definition": {
+        "definition": "resolved_not_reopened",
+        "resolve_within_hours": 72,
+        "reopen_window_hours": 24,
+        "reopen_rule": "any",
+        "threshold_profile": "default",
+    },
+    "alert_route": {"minimum_level": "critical", "route": "on_call"},
+    "weekly_review": {"weekday": "monday"},
+}
 NO_AGENT = "(none)"
 NOBODY = "your-team"
 BASELINE_DAYS = 42
+_MIDNIGHT = datetime.min.time()
 Row = dict[str, object]
 
 
@@ -195,58 +209,46 @@ def example(diagnosis: Diagnosis, row: Row) -> str:
 
     It is dated `as_of`: a line that is added now was not there before.
     """
-    scope = _scope(diagnosis, row)
-    agent = "your-agent" if row["agent_name"] == NO_AGENT else row["agent_name"]
     owners = [s["owner"] for (name, _), s in diagnosis.scopes.items() if name == row["agent_name"]]
     values: Row = {
-        "agent_name": agent,
+        "agent_name": "your-agent" if row["agent_name"] == NO_AGENT else row["agent_name"],
         "owner": owners[-1] if owners else NOBODY,
         "effective_from": diagnosis.as_of.date(),
     }
-    if row["item_type"] == "completion_definition":
-        values |= {
-            "task_type": row["task_type"],
-            "definition": "resolved_not_reopened",
-            "resolve_within_hours": 72,
-            "reopen_window_hours": 24,
-            "reopen_rule": "any",
-            "threshold_profile": "default",
-        }
-    elif row["item_type"] in ("baseline", "holdout"):
+    if row["item_type"] in ("baseline", "holdout"):
+        scope = _scope(diagnosis, row)
         if row["item_type"] == "baseline" and scope and scope["baseline_from"]:
             return ""
-        launched_at = row["launched_at"]
-        values |= {"task_type": row["task_type"], "launched_at": launched_at}
-        if scope:
-            later = max(scope["effective_from"], datetime.combine(values["effective_from"], _MIDNIGHT))
-            values |= scope | {"effective_from": later}
-        if row["item_type"] == "baseline" or not scope:
-            values["baseline_from"] = launched_at.date() - timedelta(days=BASELINE_DAYS)
-        if row["item_type"] == "holdout" or not scope:
-            values |= {"holdout_share": "0.15", "holdout_unit": "customer"}
+        values |= _of_scope(row, scope, diagnosis.as_of)
     elif row["item_type"] == "thresholds":
-        profile, _, kpi = str(row["item"]).rpartition(": ")
-        metric = diagnosis.kpis[kpi]
-        in_points = metric["unit"] in ("share", "points")
-        warning, critical, catastrophic = (5, 10, 20) if in_points else (10, 20, 40)
-        values |= {
-            "threshold_profile": profile,
-            "kpi": kpi,
-            "direction": "low" if metric["better"] == "high" else "high",
-            "unit": "pp" if in_points else "percent",
-            "warning": warning,
-            "critical": critical,
-            "catastrophic": catastrophic,
-            "sustained_periods": 2,
-        }
-    elif row["item_type"] == "alert_route":
-        values |= {"minimum_level": "critical", "route": "on_call"}
+        values |= _of_limit(row, diagnosis.kpis)
     else:
-        values |= {"weekday": "monday"}
+        values |= {"task_type": row["task_type"]} | USUAL[row["item_type"]]
     return line(values, diagnosis.columns[FILES[row["item_type"]]])
 
 
-_MIDNIGHT = datetime.min.time()
+def _of_scope(row: Row, scope: Row | None, as_of: datetime) -> Row:
+    """The agent's terms on the task type with what they lack; whole ones where there are none."""
+    baseline = {"baseline_from": row["launched_at"].date() - timedelta(days=BASELINE_DAYS)}
+    if scope is None:
+        terms = {"task_type": row["task_type"], "launched_at": row["launched_at"]}
+        return terms | baseline | HOLDOUT
+    today = datetime.combine(as_of, _MIDNIGHT)
+    added = baseline if row["item_type"] == "baseline" else HOLDOUT
+    return scope | {"effective_from": max(scope["effective_from"], today)} | added
+
+
+def _of_limit(row: Row, kpis: Mapping[str, Row]) -> Row:
+    profile, _, kpi = str(row["item"]).rpartition(": ")
+    in_points = kpis[kpi]["unit"] in ("share", "points")
+    limits = (5, 10, 20) if in_points else (10, 20, 40)
+    return {
+        "threshold_profile": profile,
+        "kpi": kpi,
+        "direction": "low" if kpis[kpi]["better"] == "high" else "high",
+        "unit": "pp" if in_points else "percent",
+        "sustained_periods": 2,
+    } | dict(zip(("warning", "critical", "catastrophic"), limits, strict=True))
 
 
 def line(values: Mapping[str, object], columns: Iterable[str]) -> str:
@@ -278,11 +280,9 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
             "task_type": "a task type of task_types.csv",
             "launched_at": diagnosis.as_of.date() + timedelta(days=BASELINE_DAYS),
             "baseline_from": diagnosis.as_of.date(),
-            "holdout_share": "0.15",
-            "holdout_unit": "customer",
             "owner": NOBODY,
             "effective_from": diagnosis.as_of.date(),
-        }
+        } | HOLDOUT
         console.print(f"  {','.join(diagnosis.columns['agent_scopes'])}", markup=False)
         console.print(f"  {line(scope, diagnosis.columns['agent_scopes'])}", markup=False)
     for number, agent in enumerate(diagnosis.agents):

@@ -82,7 +82,9 @@ baseline_items as (
         {{ dbt.concat(["'agent_scopes.csv, agent_name '", 'served.agent_name', "', task_type '", 'served.task_type']) }} as place,
         case
             when scopes.agent_name is null
-                then {{ dbt.concat(["'agent_scopes.csv has no row for agent_name '", 'served.agent_name', "', task_type '", 'served.task_type', "'.'"]) }}
+                then {{ dbt.concat([
+                    "'agent_scopes.csv has no row for agent_name '", 'served.agent_name', "', task_type '", 'served.task_type', "'.'",
+                ]) }}
             when scopes.baseline_from is null
                 then {{ dbt.concat([
                     "'agent_scopes.csv, agent_name '", 'served.agent_name', "', task_type '", 'served.task_type', "': baseline_from is empty.'",
