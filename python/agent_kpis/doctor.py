@@ -295,9 +295,10 @@ def print_agent(diagnosis: Diagnosis, agent: str, console: Console) -> None:
     rows = diagnosis.of(agent)
     name = "no agent" if agent == NO_AGENT else escape(agent)
     as_of: date = diagnosis.as_of.date()
-    launches = sorted({row["launched_at"] for row in rows if row["item_type"] == "alert_route"})
-    verb = "launches" if launches[0] > diagnosis.as_of else "launched"
-    say(console, f"[bold]{name}: {verb} {_cell(launches[0])} (as of {as_of})[/bold]")
+    of_agent = [row for row in rows if row["item_type"] == "alert_route"]
+    launched_at = min(row["launched_at"] for row in of_agent or rows)
+    verb = "launches" if launched_at > diagnosis.as_of else "launched"
+    say(console, f"[bold]{name}: {verb} {_cell(launched_at)} (as of {as_of})[/bold]")
     console.print(table(rows))
     missing = [row for row in rows if row in diagnosis.missing()]
     late = [row for row in rows if row in diagnosis.late()]

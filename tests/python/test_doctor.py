@@ -344,6 +344,17 @@ def test_an_agent_without_a_scope_gets_a_whole_one() -> None:
     )
 
 
+def test_requests_that_name_no_agent_are_told_to() -> None:
+    row = item("holdout", agent_name="(none)")
+    unknown = diagnosis(row)
+    (mending,) = doctor.mendings(unknown, [row])
+    assert mending.advice.startswith("Name the agent in interactions (agent_name), or: Add to")
+    assert mending.lines[0].startswith("your-agent,refund,")
+    console = Console(width=80, file=io.StringIO())
+    doctor.print_agent(unknown, "(none)", console)
+    assert console.file.getvalue().startswith("no agent: launches 2026-02-16")
+
+
 def test_no_line_is_invented_where_requests_are_missing() -> None:
     row = item("baseline", detail="There are no requests of people on refund from then on.")
     stated = diagnosis(row)

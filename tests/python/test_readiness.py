@@ -147,7 +147,10 @@ def test_what_an_agent_does_outside_its_scopes_is_listed(models: Replay) -> None
     world.landing["interactions"][-1]["agent_name"] = "atlas"
     world.request(LAUNCH + timedelta(days=1), "ai", task_type="refund")
     world.landing["interactions"][-1]["agent_name"] = "borea"
+    world.request(LAUNCH, "ai", task_type="voucher")
     items = run(models, whole(scope("refund", **FULL)), world)
+    nobody = models.records("select * from marts.launch_readiness where agent_name = '(none)'")
+    assert [(row["item"], row["is_required"]) for row in nobody] == [("voucher", False)]
     assert items["completion_definition", "gift_card"]["status"] == "missing"
     assert not items["completion_definition", "gift_card"]["is_required"]
     borea = models.records(

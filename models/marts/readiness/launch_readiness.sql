@@ -16,7 +16,7 @@ agents as (
     select
         agent_name,
         min(first_launched_at) as launched_at
-    from launches
+    from served
     group by agent_name
 
 ),
