@@ -24,3 +24,23 @@
     ({{ versions }}.valid_from is null or {{ moment }} >= {{ versions }}.valid_from)
         and ({{ versions }}.valid_to is null or {{ moment }} < {{ versions }}.valid_to)
 {%- endmacro %}
+
+{#-
+    Since when a key is defined without a gap: the earliest `effective_from` from which on every row satisfies `condition`, and the latest
+    row's owner. A key whose latest row does not satisfy it is not there.
+-#}
+{% macro defined_since(relation, key, condition='true') %}
+    select
+        {{ key | join(', ') }},
+        min(effective_from) as defined_at,
+        max(case when from_latest = 1 then owner end) as owner
+    from (
+        select
+            *,
+            max(case when not ({{ condition }}) then effective_from end) over (partition by {{ key | join(', ') }}) as last_gap_at,
+            row_number() over (partition by {{ key | join(', ') }} order by effective_from desc) as from_latest
+        from {{ relation }}
+    ) as versions
+    where last_gap_at is null or effective_from > last_gap_at
+    group by {{ key | join(', ') }}
+{% endmacro %}

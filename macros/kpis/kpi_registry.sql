@@ -2,7 +2,8 @@
     Every metric of the project, once. To add one, add an entry; models, thresholds and flags read this list.
 
     kpi             name, as thresholds and leading indicators use it
-    role            primary (exactly one), kpi, context (explains, never a reason for a verdict), health, leading (moves before a KPI does)
+    role            primary (exactly one), kpi, context (explains, never a reason for a verdict), health (an early sign: may have limits of its
+                    own, is never an outcome), leading (moves before a KPI does)
     label, unit     for people; unit is share, seconds, usd, points, ms or count
     better          which way is good: high, low or between (both sides can be bad)
     method          proportion: numerator / denominator, Wilson interval
@@ -36,7 +37,7 @@
          'method': 'mean', 'numerator': 'cost_priced_usd', 'denominator': 'n_priced', 'square_sum': 'cost_square_sum'},
         {'kpi': 'survey_response_rate', 'role': 'context', 'label': 'Survey response', 'unit': 'share', 'better': 'high',
          'method': 'proportion', 'numerator': 'n_surveys_answered', 'denominator': 'n_surveys_sent'},
-        {'kpi': 'in_conversation_score', 'role': 'context', 'label': 'In-conversation signal', 'unit': 'points', 'better': 'high',
+        {'kpi': 'in_conversation_score', 'role': 'health', 'label': 'In-conversation signal', 'unit': 'points', 'better': 'high',
          'method': 'mean', 'numerator': 'in_conversation_score_sum', 'denominator': 'n_in_conversation_answered',
          'square_sum': 'in_conversation_score_square_sum'},
         {'kpi': 'p95_latency_ms', 'role': 'health', 'label': 'Latency (95th percentile)', 'unit': 'ms', 'better': 'low', 'method': 'health'},

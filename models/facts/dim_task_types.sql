@@ -10,6 +10,7 @@ final as (
 
     select
         task_type,
+        cast(version_number as integer) as version_number,
         definition as completion_definition,
         case definition
             {%- for name in completion_definitions() %}

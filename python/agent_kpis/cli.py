@@ -173,6 +173,40 @@ def scorecard(out: Path, svg: Path | None) -> None:
         save_picture(served, svg)
 
 
+@cli.command("doctor")
+@out_option
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Build first, from these landing files; nothing is published.",
+)
+@config_option
+@as_of_option
+@click.option("--strict", is_flag=True, help="Fail also on what was set after launch.")
+def doctor_command(
+    out: Path, data: Path | None, config: Path | None, as_of: str | None, strict: bool
+) -> None:
+    """Was success defined before launch? What is missing, and the line to add.
+
+    Reads the served database in OUT, or builds from --data first: people's requests are enough, so
+    ask before the launch. Exit code 1: something required is missing.
+    """
+    from agent_kpis import doctor
+
+    database = out / DATABASE
+    if data is None and (config or as_of):
+        raise CannotRunError("--config and --as-of need --data: they are for a build.")
+    if data is not None:
+        result = run_build(data, config, out, as_of)
+        if result.exit_code:
+            raise CannotRunError("There is nothing to look at: the build failed.")
+        database = result.database
+    diagnosis = doctor.read(database)
+    doctor.show(diagnosis, console)
+    sys.exit(diagnosis.exit_code(strict))
+
+
 @cli.command("plan")
 @click.option(
     "--out",

@@ -156,7 +156,7 @@ def write_config(
     effective_from: datetime,
     progress: Progress = None,
 ) -> None:
-    """Writes the nine configuration CSVs to the folder `to`.
+    """Writes every configuration CSV to the folder `to`.
 
     `rows` holds, by file, rows as column: value; what a row lacks is left empty, `owner` and
     `effective_from` are filled in. A file without rows has its header only, save `thresholds`:
