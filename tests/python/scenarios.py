@@ -80,6 +80,7 @@ class World:
         minutes: float | None = 10,
         reopened: bool = False,
         handed_off: bool = False,
+        reason: str | None = None,
         tier: str = "tier_1",
         customer: str | None = None,
         score: float | None = None,
@@ -102,7 +103,7 @@ class World:
         resolver = arm
         if handed_off:
             resolver = "human"
-            self.event(key, opened_at + timedelta(minutes=1), "handed_off", arm)
+            self.event(key, opened_at + timedelta(minutes=1), "handed_off", arm, reason)
         if minutes is not None:
             resolved_at = opened_at + timedelta(minutes=minutes)
             self.event(key, resolved_at, "resolved", resolver)
