@@ -385,7 +385,7 @@ class Cluster:
                 "assigned_arm": pick(("ai", "ai", "human")),
                 "task_type": self.task_type if chance(pick, 2) or number == 0 else pick(TASK_TYPES),
                 "channel": pick(("email", "chat", "pigeon")),
-                "assignment_kind": pick((None, "randomised", "routed", "replayed")),
+                "assignment_kind": pick((None, "randomised", "routed")),
                 "customer_id": pick((None, "c1", "c2")),
                 "tier": pick(("tier_1", "tier_1", "tier_2", "tier_9", None)),
                 "parent_interaction_id": pick(parents),

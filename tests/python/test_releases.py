@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scenarios import LAUNCH, World, configuration, scope, spread
-from warehouse import LAYERS, Build, Replay
+from warehouse import LAYERS, Build, Replay, dbt, write_config, write_landing
 
 HOLDOUT = {"holdout_share": 0.50, "holdout_unit": "interaction"}
 RELEASED = LAUNCH + timedelta(days=70)
@@ -241,3 +241,62 @@ def test_every_request_has_one_version(models: Replay) -> None:
         """
     )
     assert matches == [(2,)]
+
+
+def test_releases_that_nobody_can_judge_are_warned_about(tmp_path: Path) -> None:
+    world = World()
+    world.request(LAUNCH - timedelta(days=1), "ai", kind="routed")
+    world.request(LAUNCH + timedelta(days=40), "ai", kind="routed")
+    release(world, "v1", LAUNCH, target_kpi=None)
+    for day, (version, terms) in enumerate(
+        {
+            "fine": {},
+            "no target": {"target_kpi": None},
+            "no KPI": {"target_kpi": "error_rate"},
+            "no size": {"min_effect": None},
+            "points": {"min_effect": 5},
+            "seconds": {"target_kpi": "time_to_resolution", "min_effect": 600},
+            "backwards": {"min_effect": -0.05},
+            "too late": {"decide_by": LAUNCH},
+        }.items(),
+        1,
+    ):
+        release(world, version, LAUNCH + timedelta(days=day), **terms)
+    release(world, "twin", LAUNCH + timedelta(days=8))
+    tests = {
+        "agent_versions_are_contiguous": 0,
+        "interactions_of_an_unknown_version": 1,
+        "releases_in_one_second": 1,
+        "releases_that_cannot_be_judged": 6,
+    }
+    build = dbt(
+        tmp_path,
+        "build",
+        "--exclude-resource-type",
+        "unit_test",
+        "--store-failures",
+        "--indirect-selection",
+        "cautious",
+        "--select",
+        *(f"+{name}" for name in tests),
+        data=write_landing(tmp_path / "data", world.landing),
+        config=write_config(tmp_path / "config", configuration(scope("refund"))),
+    )
+    assert build.returncode == 0, build.output
+    assert {name: build.results[name] for name in tests} == {
+        name: "warn" if n else "pass" for name, n in tests.items()
+    }
+    schema = build.value(
+        "select table_schema from information_schema.tables "
+        "where table_name = 'releases_that_cannot_be_judged'"
+    )
+    assert {name: build.value(f"select count(*) from {schema}.{name}") for name in tests} == tests
+    versions = build.rows(f"select agent_version from {schema}.releases_that_cannot_be_judged")
+    assert {version for (version,) in versions} == {
+        "no target",
+        "no KPI",
+        "no size",
+        "points",
+        "backwards",
+        "too late",
+    }

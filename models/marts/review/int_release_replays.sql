@@ -32,11 +32,11 @@ final as (
         after.agent_name,
         after.release_version,
         after.task_type,
-        after.request,
         {%- for column in ['n_runs', 'completed', 'escalated', 'cost_usd', 'completed_priced', 'score'] %}
         before.{{ column }} as {{ column }}_before,
-        after.{{ column }} as {{ column }}_after{{ ',' if not loop.last }}
+        after.{{ column }} as {{ column }}_after,
         {%- endfor %}
+        after.request
     from requests as after
     inner join requests as before
         on after.agent_name = before.agent_name

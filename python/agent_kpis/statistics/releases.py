@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -271,7 +272,7 @@ def release_effects(
     return table(rows, COLUMNS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Release:
     """A row of int_release_windows and what the other relations hold of that release."""
 
@@ -282,13 +283,27 @@ class Release:
     answers: pd.DataFrame
     replays: pd.DataFrame
 
-    @property
+    @cached_property
     def comparison_type(self) -> str:
         """Customers tell more than a benchmark, a benchmark more than the agent's own past."""
         live = self.cells[self.cells.population.isin(["ai_randomised", "holdout"])]
         if len(live[live.period != "earlier"][["side", "period"]].drop_duplicates()) == 4:
             return "holdout"
         return "paired" if len(self.replays) else "pre_release"
+
+    @cached_property
+    def beside(self) -> list[Arm]:
+        """Holdout before and after, agent before and after."""
+        return [
+            self.arm(side, (period,), (population,))
+            for side, population in (("holdout", "holdout"), ("ai", "ai_randomised"))
+            for period in ("before", "after")
+        ]
+
+    @cached_property
+    def alone(self) -> list[Arm]:
+        """The agent's long past, and after."""
+        return [self.arm("ai", ("earlier", "before")), self.arm("ai", ("after",))]
 
     def effect(self, kpi: str) -> dict[str, Any]:
         method = self.comparison_type
@@ -320,13 +335,8 @@ class Release:
 
 
 def _beside_holdout(release: Release, kpi: str) -> dict[str, Any]:
-    arms = [
-        release.arm(side, (period,), (population,))
-        for side, population in (("holdout", "holdout"), ("ai", "ai_randomised"))
-        for period in ("before", "after")
-    ]
     column = MEASURES[kpi][0]
-    row, arms, weights = _covered(kpi, arms)
+    row, arms, weights = _covered(kpi, release.beside)
     after = [arm.counts for arm in arms[1::2]]
     row["n_pending"] = sum(int((c.n_interactions - c.n_mature).sum()) for c in after)
     if release.window.has_sample_ratio_mismatch:
@@ -359,9 +369,8 @@ def _beside_holdout(release: Release, kpi: str) -> dict[str, Any]:
 
 def _alone(release: Release, kpi: str) -> dict[str, Any]:
     """Shares by the jump of the daily series, all else as after less before."""
-    before = release.arm("ai", ("earlier", "before"))
-    after = release.arm("ai", ("after",))
-    row, arms, weights = _covered(kpi, [before, after])
+    row, arms, weights = _covered(kpi, release.alone)
+    after = arms[1]
     row["n_pending"] = int((after["n_interactions"] - after["n_mature"]).sum())
     if weights is None:
         return row
