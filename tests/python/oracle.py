@@ -101,7 +101,7 @@ CONTRACT: dict[str, Entity] = {
         times=("opened_at",),
         accepted={
             "assigned_arm": one_of("ai human"),
-            "assignment_kind": one_of("randomised routed"),
+            "assignment_kind": one_of("randomised routed replayed"),
         },
     ),
     "events": Entity(

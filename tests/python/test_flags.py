@@ -282,6 +282,8 @@ def test_a_teams_own_metric_gets_limits_by_one_entry(project: Path, tmp_path: Pa
         "build",
         "--exclude-resource-type",
         "unit_test",
+        "--indirect-selection",
+        "cautious",
         "--select",
         "+threshold_flags",
         "thresholds_name_metrics_that_may_judge",

@@ -19,6 +19,7 @@ from support import shared_data
 SIMULATION = {
     "run_id": "r1",
     "domain": "retail",
+    "task": "7",
     "agent": "model-a",
     "impl": "bot",
     "git_commit": "abc",
@@ -151,6 +152,7 @@ def test_a_run_is_an_interaction(loaded):
     assert (row.agent_name, row.agent_version, row.task_type) == ("bot", "model-a", "retail")
     assert (row.assigned_arm, row.channel) == ("ai", "chat")
     assert row.opened_at == pd.Timestamp("2025-08-01 10:00:00")
+    assert (row.assignment_kind, row.customer_id) == ("replayed", "7")
     assert summary["interactions"] == 7
     assert summary["unpriced"] == 3
 
@@ -230,6 +232,7 @@ def test_scores_and_releases(loaded):
         ("other", "model-a"),
     ]
     assert (releases.decide_by - releases.released_at == pd.Timedelta(days=14)).all()
+    assert (releases.min_effect == 0.05).all(), "a share, as the KPI is"
 
 
 def test_configuration(loaded):

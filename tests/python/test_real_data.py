@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import duckdb
 import pytest
+from scipy.special import stdtrit
 
 from agent_kpis.loaders.event_log import load_event_log
 from agent_kpis.loaders.tau2 import load_tau2
@@ -73,6 +75,66 @@ def test_tau2_one_group_as_the_readme_has_it(tau2: Build) -> None:
         "where agent_version = 'gpt-4.1' and agent_name = 'llm_agent' and task_type = 'telecom'"
     )
     assert (found[0], found[1], float(found[2]), found[3]) == (40, 25, 3.1110, 0.45)
+
+
+def test_tau2_a_version_is_compared_task_by_task(tau2: Build) -> None:
+    """The base model against the fine-tuned one that ran before it, straight from the files."""
+    simulations = shared_data("tau2") / "simulations.parquet"
+    by_domain = duckdb.execute(
+        f"""
+        with tasks as (
+            select domain, task,
+                avg((reward >= 1 and xfer = 0)::int) filter (agent = 'gpt-4.1')
+                    - avg((reward >= 1 and xfer = 0)::int) filter (agent like 'ft:%') as change
+            from '{simulations}' where impl = 'llm_agent' group by all
+        )
+        select domain, count(change), avg(change), var_samp(change)
+        from tasks where change is not null group by all order by all
+        """
+    ).fetchall()
+    assert [(domain, n) for domain, n, _, _ in by_domain] == [
+        ("airline", 20),
+        ("retail", 40),
+        ("telecom", 40),
+    ]
+    effect = sum(n * mean for _, n, mean, _ in by_domain) / 100
+    error = math.sqrt(sum((n / 100) ** 2 * variance / n for _, n, _, variance in by_domain))
+    half_width = stdtrit(97, 0.975) * error
+    found = tau2.row(
+        "select comparison_type, n_pairs, effect, lower_bound, upper_bound, verdict, "
+        "minimum_detectable_effect, min_effect, is_decided, is_time_confounded "
+        "from marts.release_effects where agent_name = 'llm_agent' "
+        "and agent_version = 'gpt-4.1' and kpi = 'task_completion_rate' and is_target"
+    )
+    assert found[:2] == ("paired", 100)
+    assert found[2:5] == pytest.approx((effect, effect - half_width, effect + half_width))
+    # Ten points fewer, and even a hundred tasks cannot rule out chance.
+    assert effect == pytest.approx(-0.10)
+    assert found[4] > 0
+    assert found[5] == "not_sensitive_enough"
+    assert found[6] > found[7] == 0.05
+    assert found[8:] == (True, False)
+
+
+def test_tau2_no_version_is_judged_by_other_tasks(tau2: Build) -> None:
+    """Versions without a task in common have no effect; the first of an agent has no row."""
+    found = dict(
+        tau2.rows(
+            "select agent_version, n_pairs from marts.release_effects "
+            "where agent_name = 'llm_agent' and kpi = 'task_completion_rate'"
+        )
+    )
+    pairs = {version.split("-2025")[0]: n for version, n in found.items()}
+    assert pairs == {"ft:gpt-4.1": 20, "gpt-4.1": 100, "gpt-4o": None, "claude-sonnet-4-5": None}
+    untold = tau2.rows(
+        "select distinct verdict, effect, lower_bound from marts.release_effects "
+        "where n_pairs is null"
+    )
+    assert untold == [("inconclusive", None, None)]
+    assert (
+        tau2.value("select count(*) from facts.fct_interactions where agent_version like 'unkn%'")
+        == 0
+    )
 
 
 def test_tau2_what_is_not_there_is_null_not_zero(tau2: Build) -> None:

@@ -5,6 +5,8 @@ and `tool_calls.parquet` (one row a call). What becomes of them:
 
 - **An interaction is a run**, `<run_id>:<sim>`. The implementation (`impl`) is the agent, the model
   (`agent`) its version, the domain the task type.
+- **Tasks are replayed**: every version gets the same ones, so versions are compared task by task.
+  `customer_id` is the name of the task.
 - **Times** have no zone in the files and are taken as UTC: durations are right, hours of day not.
 - **Channel** `chat` is declared async. Nothing records handling time, and nobody waits in a queue,
   so the time to resolution is the whole run; the sync rule would leave out the first answer.
@@ -55,6 +57,7 @@ _COLUMNS = {
         "run_id",
         "sim",
         "domain",
+        "task",
         "agent",
         "impl",
         "git_commit",
@@ -220,6 +223,8 @@ _QUERIES = {
             'ai' as assigned_arm,
             domain as task_type,
             'chat' as channel,
+            'replayed' as assignment_kind,
+            task as customer_id,
             impl as agent_name,
             agent as agent_version,
             'tau2-bench' as source_system
@@ -372,7 +377,7 @@ _QUERIES = {
             'Runs on ' || agent as summary,
             'task_completion_rate' as target_kpi,
             'up' as expected_direction,
-            5 as min_effect,
+            0.05 as min_effect,
             min(start) + to_days({REVIEW_AFTER.days}) as decide_by
         from simulations
         group by impl, agent

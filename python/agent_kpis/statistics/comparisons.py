@@ -218,13 +218,13 @@ def _arm(
         counts=counts,
         times=frames["times"][frames["times"].population.isin(populations)],
         answers=frames["answers"][frames["answers"].population.isin(populations)],
-        design_effects=_design_effects(effects),
+        design_effects=customer_design_effects(effects),
         n_units={str(kpi): int(n) for kpi, n in effects.n_units.items()},
         shared_cost_usd=float(shared * counts.n_priced.sum() / priced) if is_ai and priced else 0.0,
     )
 
 
-def _design_effects(effects: pd.DataFrame) -> dict[str, float]:
+def customer_design_effects(effects: pd.DataFrame) -> dict[str, float]:
     """As `means.design_effect`, from the squares that SQL has added up; of few customers, more."""
     found = {}
     for kpi, effect in effects.iterrows():
