@@ -218,12 +218,14 @@ def test_limits_apply_from_their_day_and_say_when_they_came_too_late(models: Rep
     )
     found = {row["evaluation_date"]: row for row in flags(models, "task_completion_rate")}
     before, after = found[date(2026, 2, 28)], found[date(2026, 3, 1)]
-    assert (before["warning"], before["is_set_after_launch"], before["level"]) == (-5, False, "ok")
+    assert (before["warning"], before["is_set_after_launch"]) == (-5, False)
+    # Three points below for days on end: seen, and nobody is paged.
+    assert (before["level"], before["note"]) == ("watch", "drift")
     assert (after["warning"], after["is_set_after_launch"]) == (-2, True)
     assert found[date(2026, 3, 2)]["level"] == "warning"
 
 
-def test_at_four_points_healthcare_is_critical_and_an_faq_is_fine(models: Replay) -> None:
+def test_at_four_points_healthcare_is_critical_and_an_faq_is_not(models: Replay) -> None:
     world = World()
     for task_type in ("faq", "triage"):
         more = {"task_type": task_type, "kind": "routed"}
@@ -241,7 +243,7 @@ def test_at_four_points_healthcare_is_critical_and_an_faq_is_fine(models: Replay
     for name, rows in settings.items():
         models.configure(name, rows)
     models.run(world.landing, day(16))
-    assert last(models, "task_completion_rate", segment="faq")["level"] == "ok"
+    assert last(models, "task_completion_rate", segment="faq")["level"] == "watch"
     assert last(models, "task_completion_rate", segment="triage")["level"] == "critical"
     # The whole answers to the tightest limits of its parts.
     assert last(models, "task_completion_rate")["warning"] == -2
@@ -273,7 +275,7 @@ def test_a_teams_own_metric_gets_limits_by_one_entry(project: Path, tmp_path: Pa
     for number, opened_at in enumerate(spread(BASELINE_FROM, 35, 1000)):
         world.request(opened_at, "human", kind="routed", reopened=number % 10 == 0)
     for number, opened_at in enumerate(spread(LAUNCH, 10, 1000)):
-        world.request(opened_at, "ai", kind="routed", reopened=number % 10 < 3)
+        world.request(opened_at, "ai", kind="routed", reopened=number % 4 == 0)
     settings = configuration(scope("refund", **BASELINE))
     settings["thresholds"] = [limit("reopen_rate", "high", "pp", 5, 10, 20)]
     write_config(project / "seeds", settings)
@@ -296,7 +298,7 @@ def test_a_teams_own_metric_gets_limits_by_one_entry(project: Path, tmp_path: Pa
         "select value, reference_value, level from marts.threshold_flags where kpi = 'reopen_rate' "
         f"and segment_type = 'all' and evaluation_date = '{day(13):%Y-%m-%d}'"
     )
-    assert found == (pytest.approx(0.3, abs=0.01), pytest.approx(0.1), "critical")
+    assert found == (pytest.approx(0.25, abs=0.01), pytest.approx(0.1), "critical")
 
 
 def test_surveys_are_judged_once_a_week(models: Replay) -> None:
