@@ -170,16 +170,20 @@ def test_readings_are_those_of_one_look():
 
 
 def test_the_median_counts_the_unresolved_as_longer_than_any():
-    edges = np.exp(np.arange(4.0))
-    weights = np.array([[1.0]])
+    starts, weights = np.exp([0.0, 1.0, 5.0]), np.array([[1.0]])
+    ends = np.e * starts
 
     def middle(*counts, n):
-        found = windows.median(np.array([[counts]], float), np.array([[n]]), edges, weights, 0.95)
+        counted = np.array([[counts]], float)
+        found = windows.median(counted, np.array([[n]]), starts, ends, weights, 0.95)
         return found.value[0]
 
     assert middle(10, 0, 0, n=10.0) == pytest.approx(np.exp(0.5))
     assert middle(4, 6, 0, n=10.0) == pytest.approx(np.exp(1 + 1 / 6))
-    assert middle(4, 2, 0, n=10.0) == pytest.approx(np.exp(1.5))
+    assert middle(4, 1, 0, n=10.0) == pytest.approx(np.exp(2))
+    # Nobody takes as long as the gap between two bins.
+    assert middle(0, 5, 5, n=10.0) == pytest.approx(np.exp(2))
+    assert middle(0, 4, 6, n=10.0) == pytest.approx(np.exp(5 + 1 / 6))
     assert np.isnan(middle(2, 2, 0, n=10.0))
 
 
@@ -190,7 +194,9 @@ def test_limits_of_the_median_hold_it():
     for _ in range(400):
         times = np.exp(rng.normal(size=200))
         counts = np.histogram(times, edges)[0][None, None].astype(float)
-        found = windows.median(counts, np.array([[200.0]]), edges, np.array([[1.0]]), TWO_SIDED)
+        found = windows.median(
+            counts, np.array([[200.0]]), edges[:-1], edges[1:], np.array([[1.0]]), TWO_SIDED
+        )
         inside += found.lower[0] <= 1 <= found.upper[0]
     assert 0.92 < inside / 400 < 0.98
 

@@ -112,9 +112,10 @@ class Series:
         return np.unique(self.times.bin.to_numpy(int))
 
     @cached_property
-    def edges(self) -> np.ndarray:
-        """Where the bins begin and the last one ends, seconds + 1; gaps belong to the bin below."""
-        return np.exp(np.append(self.bins, self.bins[-1:] + 1) / 50)
+    def bin_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the bins begin and end, in seconds (the first a little late: it begins at 0)."""
+        starts, ends = np.expm1(self.bins / 50), np.expm1((self.bins + 1) / 50)
+        return np.maximum(starts, ends / 2), ends
 
     def time_counts(self, population: str) -> np.ndarray:
         """(days, task types, bins) of resolved ones; (task types, bins) of the baseline."""
@@ -182,7 +183,6 @@ def _agent(
             ("indicators", indicators),
         )
     }
-    empty = {"parts": parts[:0], "times": times[:0]}
     shared = _spread(parts[parts.population == "unallocated"], calendar)
     n_priced = parts[(parts.population == "ai") & (parts.segment_type == "all")]
     n_priced = _by_day(n_priced, n_priced.n_priced, calendar)
@@ -190,39 +190,49 @@ def _agent(
     agent = str(limits.agent_name.iloc[0])
     whole = (agent, "all", "all")
     for key in sorted({*own_limits, *frames["indicators"]}):
+        series = _series(
+            frames["parts"].get(key, parts[:0]),
+            frames["times"].get(key, times[:0]),
+            calendar,
+            shared,
+            n_priced,
+        )
+        signals = frames["indicators"].get(key, indicators[:0])
+
+        @cache
+        def metric(
+            kpi: str,
+            is_compared: bool,
+            every_days: int,
+            key: tuple[str, str, str] = key,
+            series: Series = series,
+            signals: pd.DataFrame = signals,
+        ) -> Metric | None:
+            entry = described.loc[kpi]
+            if entry.method == "indicator":
+                return _indicator(kpi, entry, signals[signals.indicator == kpi], calendar)
+            if entry.method == "health":
+                return _health(kpi, entry, health, calendar) if key == whole else None
+            if key not in own_limits:
+                return None
+            if kpi == "csat":
+                answered = frames["answers"].get(key) if key[1] in CSAT_SEGMENTS else None
+                return _csat(entry, answered, series, calendar, every_days)
+            return of_requests(kpi, entry, series, is_compared)
+
         # A tool or a stretch of a conversation answers to the limits of the whole.
         wanted = own_limits.get(key, own_limits[whole])
-        rows = frames["parts"].get(key, empty["parts"])
-        series = _series(rows, frames["times"].get(key, empty["times"]), calendar, shared, n_priced)
-        for kpi, kpi_limits in wanted.groupby("kpi"):
-            if kpi not in described.index:
-                continue
-            entry = described.loc[kpi]
-            metric = None
-            if entry.method == "indicator":
-                found = frames["indicators"].get(key)
-                if found is not None and (found.indicator == kpi).any():
-                    metric = _indicator(str(kpi), entry, found[found.indicator == kpi], calendar)
-            elif entry.method == "health":
-                if key == whole:
-                    metric = _health(str(kpi), entry, health, calendar)
-            elif key not in own_limits:
-                continue
-            elif kpi == "csat":
-                if key[1] in CSAT_SEGMENTS:
-                    answered = frames["answers"].get(key)
-                    metric = _csat(
-                        entry,
-                        answered,
-                        series,
-                        calendar,
-                        int(kpi_limits.evaluated_every_days.iloc[0]),
-                    )
-            else:
-                metric = of_requests(str(kpi), entry, series)
-            if metric is not None:
-                for _, one_side in kpi_limits.groupby("direction"):
-                    yield _rows(key, calendar, metric, _in_force(one_side, calendar))
+        for (kpi, _), one_side in wanted[wanted.kpi.isin(described.index)].groupby(
+            ["kpi", "direction"]
+        ):
+            every_days = int(one_side.evaluated_every_days.iloc[0])
+            judged = [
+                (found, limits_in_force)
+                for limits_in_force in _in_force(one_side, calendar)
+                if (found := metric(str(kpi), limits_in_force.is_distance, every_days))
+            ]
+            if judged:
+                yield _rows(key, calendar, judged)
 
 
 def _in_force(rows: pd.DataFrame, calendar: np.ndarray) -> list[Limits]:
@@ -292,18 +302,18 @@ def _spread(rows: pd.DataFrame, calendar: np.ndarray) -> np.ndarray:
     return windows.rolling(daily, SHARED_COST_DAYS)[SHARED_COST_DAYS:]
 
 
-def of_requests(kpi: str, entry: Any, series: Series) -> Metric:
-    """A metric of mature requests: a share, a mean, cost per success or time to resolution."""
+def of_requests(kpi: str, entry: Any, series: Series, is_compared: bool = True) -> Metric:
+    """A metric of mature requests: a share, a mean, cost per success or time to resolution.
+
+    Compared: task types that the reference has, too, in the AI arm's mix; else all of them.
+    """
     column = "n_priced" if entry.method == "ratio" else str(entry.denominator)
     minimum = 2 if entry.method in ("ratio", "mean") else 1
     n = series.daily("ai", column)
-    reference = None
+    reference = _reference(series, column, minimum) if is_compared else None
     covered = np.ones(n.shape[1], dtype=bool)
-    if series.has("baseline") and (series.fixed(column) >= minimum).any():
-        reference = "pre_launch"
+    if reference == "pre_launch":
         covered = series.fixed(column) >= minimum
-    elif series.has("holdout") and series.daily("holdout", column).any():
-        reference = "holdout"
 
     @cache
     def measure(length: int, level: float) -> Measured:
@@ -343,6 +353,15 @@ def of_requests(kpi: str, entry: Any, series: Series) -> Metric:
     )
 
 
+def _reference(series: Series, column: str, minimum: int) -> str | None:
+    """The baseline where it has any such request, else the holdout."""
+    if series.has("baseline") and (series.fixed(column) >= minimum).any():
+        return "pre_launch"
+    if series.has("holdout") and series.daily("holdout", column).any():
+        return "holdout"
+    return None
+
+
 def _read(
     entry: Any,
     series: Series,
@@ -365,7 +384,7 @@ def _read(
             return Reading(nothing, nothing, nothing, nothing)
         if population != "baseline":
             counts = windows.rolling(counts, length)
-        return windows.median(counts, n, series.edges, weights, level)
+        return windows.median(counts, n, *series.bin_limits, weights, level)
     if entry.method == "ratio":
         shared = 0.0
         if population == "ai":
@@ -483,6 +502,7 @@ def _csat(
         last = int(days(by_population["baseline"].last_day).max())
         baseline = lag.fit(told["baseline"], last, block_days=LONGEST)
 
+    @cache
     def block(name: str, day: int, length: int) -> lag.LagModel | None:
         if name not in told:
             return None
@@ -533,10 +553,10 @@ def _csat(
 
 
 def _rows(
-    key: tuple[str, str, str], calendar: np.ndarray, metric: Metric, limits: list[Limits]
+    key: tuple[str, str, str], calendar: np.ndarray, pairs: list[tuple[Metric, Limits]]
 ) -> pd.DataFrame:
     """One row a day: of several limits the one that gives the most serious status."""
-    judged = [judge(metric, one) for one in limits]
+    judged = [judge(metric, limits) for metric, limits in pairs]
     worst = np.argmax([one.status for one in judged], axis=0)
     nothing = np.full(len(calendar), np.nan)
 
@@ -553,7 +573,6 @@ def _rows(
     point = pick(lambda one: one.point)
     is_shared = column("is_shared")
     evaluated = column("evaluated_day")
-    distance = text(lambda one: one.limits.is_distance).astype(bool)
     return pd.DataFrame(
         {
             "evaluation_date": [date_text(day) for day in calendar],
@@ -561,7 +580,7 @@ def _rows(
                 None if np.isnan(day) else date_text(calendar[0] + int(day)) for day in evaluated
             ],
             **dict(zip(SEGMENT, key, strict=True)),
-            "kpi": metric.kpi,
+            "kpi": pairs[0][0].kpi,
             **{
                 name: column(name)
                 for name in (
@@ -576,7 +595,7 @@ def _rows(
                     "slope_per_week",
                 )
             },
-            "comparison_type": np.where(distance, metric.comparison_type, None),
+            "comparison_type": text(lambda one: one.comparison_type),
             "direction": text(lambda one: one.limits.direction),
             "limit_unit": text(lambda one: one.limits.unit),
             **{

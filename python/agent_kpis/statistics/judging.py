@@ -215,6 +215,7 @@ class Judged:
     """A metric against one kind of limit, by day; fields as the columns of the same names."""
 
     limits: Limits
+    comparison_type: str | None
     status: np.ndarray
     point: np.ndarray
     columns: Mapping[str, np.ndarray]
@@ -309,6 +310,7 @@ def judge(metric: Metric, limits: Limits) -> Judged:
             columns["is_shared"] = np.where(known, fell, np.nan)
     return Judged(
         limits,
+        metric.comparison_type if limits.is_distance else None,
         np.where(has_data, status[source], NO_DATA),
         np.where(has_data, point[source], -1),
         {

@@ -111,13 +111,18 @@ def ratio(
 
 @quiet
 def median(
-    counts: np.ndarray, n: np.ndarray, edges: np.ndarray, weights: np.ndarray, level: float
+    counts: np.ndarray,
+    n: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    weights: np.ndarray,
+    level: float,
 ) -> Reading:
     """Medians of a standardised distribution, limits where it crosses one half, give or take.
 
     counts: resolved ones by bin (days, strata, bins) or (strata, bins); n: all, also those that
-    are longer than any bin; edges (bins + 1): where bins begin and end. Within a bin on the log
-    scale. A quantile that lies beyond the resolved ones is nan (infinite: the upper limit).
+    are longer than any bin; starts, ends (bins): where bins begin and end, positive. Within a bin
+    on the log scale. A quantile beyond the resolved ones is nan, as an upper limit infinite.
     """
     share_by = np.cumsum(counts, axis=-1) / n[..., None]
     reached = np.where(weights[..., None] == 0, 0, weights[..., None] * share_by).sum(axis=-2)
@@ -136,7 +141,7 @@ def median(
             0,
         )
         part = np.clip((at - down) / (up - down), 0, 1)
-        start, end = np.log(edges[bin_]), np.log(edges[bin_ + 1])
+        start, end = np.log(starts[bin_]), np.log(ends[bin_])
         return np.where(beyond | ~known, np.nan, np.exp(start + part * (end - start)))
 
     half = np.full(margin.shape, 0.5)

@@ -70,8 +70,8 @@ ESCALATION = np.array(
 REST = np.array([[0.40, 0.30, 0.30], [0.45, 0.15, 0.40], [0.14, 0.72, 0.14]])
 RESOLVED_AFTER_HANDOFF = 0.82  # by whoever took it over, in time and for good
 
-# Over two weeks in which everybody waits for the carriers' systems: live conversations take more than
-# twice as long, whoever leads them.
+# Over two weeks in which everybody waits for the carriers' systems: live conversations take 2.5
+# times as long, whoever leads them.
 SLOW_FROM = date(2026, 6, 15)
 SLOW_TO = date(2026, 7, 3)
 SLOW = 2.5
