@@ -261,6 +261,43 @@ def test_too_few_days_of_an_indicator_are_no_data_and_not_none():
     assert (row.first_mover, row.n_searched) == ("no_data", 0)
 
 
+def test_a_change_belongs_to_the_next_movement_only():
+    """Completion falls twice; the tool broke before the first fall and stayed as it was."""
+    rng = np.random.default_rng(2)
+    kpis, indicators, order = frames(
+        rng, (60, 20, 0.85, 0.65, 300), tool_call_accuracy=(60, 16, 0.95, 0.70, 300)
+    )
+    kpis.loc[kpis.cohort_date >= "2026-04-06", "value"] -= 0.25
+    first, second = first_movers(kpis, indicators, order).itertuples()
+    assert (first.moved_on, first.first_mover) == ("2026-03-21", "tool_call_accuracy")
+    assert (second.moved_on, second.first_mover) == ("2026-04-06", "none")
+
+
+@pytest.mark.parametrize(("tool_at", "mover"), [(36, "none"), (50, "tool_call_accuracy")])
+def test_what_changed_more_than_four_weeks_before_is_another_story(tool_at, mover):
+    """28 days before day 70, of which the older level needs a week."""
+    rng = np.random.default_rng(4)
+    found = first_movers(
+        *frames(rng, (90, 70, 0.85, 0.60, 300), tool_call_accuracy=(90, tool_at, 0.95, 0.80, 300))
+    )
+    assert [row.first_mover for row in found.itertuples() if row.moved_on == "2026-05-10"] == [
+        mover
+    ]
+
+
+def test_the_first_two_weeks_after_a_movement_are_searched_and_no_more():
+    """A change 10 days after the movement has no week of its new level in view."""
+    rng = np.random.default_rng(4)
+    for tool_at, told in ((33, True), (42, False)):
+        row = first_movers(
+            *frames(
+                rng, (60, 30, 0.85, 0.60, 300), tool_call_accuracy=(60, tool_at, 0.95, 0.70, 300)
+            )
+        ).iloc[0]
+        assert row.first_mover == "none"
+        assert bool(pd.notna(row.candidates)) == told
+
+
 def test_a_new_judge_is_no_change_of_the_agent():
     rng = np.random.default_rng(0)
     kpis, indicators, order = frames(

@@ -55,8 +55,12 @@ leading_layer as (
         {{ any_true("measured.indicator not in ('" ~ without_traces | join("', '") ~ "')") }} as has_data
     from measured
     left join doubted
-        on {{ keys_agree('measured', 'doubted', key + ['indicator']) }}
-    group by {% for column in key %}measured.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+        on measured.cohort_date = doubted.cohort_date
+            and measured.agent_name = doubted.agent_name
+            and measured.segment_type = doubted.segment_type
+            and measured.segment = doubted.segment
+            and measured.indicator = doubted.indicator
+    group by 1, 2, 3, 4
 
 ),
 

@@ -86,7 +86,7 @@ confidences as (
         judged.*,
         cast(judged.judged_at as date) as cohort_date,
         cast(greatest(judged.evaluated_at, interactions.matures_at) as date) as known_on,
-        1 + cast(least(floor(round(cast(judged.value as decimal(18, 9)) * 10, 8)), 9) as integer) as bin,
+        1 + cast(least(floor(judged.value * 10 + 0.000000001), 9) as integer) as bin,
         judged.value - case when interactions.is_completed then 1 else 0 end as distance
     from judged
     inner join interactions on judged.interaction_id = interactions.interaction_id

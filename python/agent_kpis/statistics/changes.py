@@ -18,8 +18,8 @@ BLOCKS = (5, 1)
 short series has few of them and they understate chance; single days do not. The larger p counts."""
 ALPHA = 0.01
 CONFIDENCE = 0.90
-FEW_DRAWS, DRAWS = 199, 999
-"""Bootstrap draws; the rest only where the first few do not already say no (p > .05)."""
+DRAWS = (199, 999)
+"""Bootstrap draws; more only where those so far do not already say no (Besag and Clifford 1991)."""
 WINDOW = 56
 """Days of the windows in which changes are sought: a fall that is mended after some weeks leaves
 little trace in half a year."""
@@ -97,16 +97,17 @@ def change_point(known: Series, alpha: float = ALPHA) -> Change | None:
 
     rng = np.random.default_rng(SEED)
     as_large, drawn, errors = np.zeros(len(BLOCKS)), 0, []
-    for draws in (FEW_DRAWS, max(DRAWS, int(3 / alpha)) - FEW_DRAWS):
+    for draws in sorted({*DRAWS, max(DRAWS[-1], int(3 / alpha))}):
+        more = draws - drawn
         for number, block in enumerate(BLOCKS):
-            noise = residual[_blocks(rng, draws, days, block)] / np.sqrt(n)
+            noise = residual[_blocks(rng, more, days, block)] / np.sqrt(n)
             _, by_chance = _best_split(mean + noise, n, 1e-12 * variation)
             as_large[number] += (by_chance >= share[0] * (1 - 1e-9)).sum()
-            if block == max(BLOCKS):
+            if block == max(BLOCKS) and draws in DRAWS:
                 splits, _ = _best_split(fitted + noise, n, 0.0)
                 errors.append(known.day[splits] - known.day[at])
-        drawn += draws
-        if as_large.max() > 0.05 * drawn:
+        drawn += more
+        if as_large.max() > 3 + 3 * alpha * drawn:
             break
     p = float(1 + as_large.max()) / (1 + drawn)
     return Change(int(known.day[at]), before, after, p, np.concatenate(errors))
@@ -115,9 +116,9 @@ def change_point(known: Series, alpha: float = ALPHA) -> Change | None:
 def changes(known: Series) -> list[Change]:
     """Every change of level, in order, by splitting a series and its parts again (Vostrikova 1981).
 
-    Each part is searched as a whole and in windows of WINDOW days that overlap by half; ALPHA is
-    shared among them (Bonferroni). Each change is then located once more between its neighbours,
-    and stays only where p < ALPHA there too.
+    Each part is searched as a whole and in windows of WINDOW days that overlap by half; half of
+    ALPHA is for the whole, the windows share the rest (Bonferroni). Each change is then located
+    once more between its neighbours, and stays only where p < ALPHA there too.
     """
     found: list[int] = []
     parts = [known]
@@ -127,17 +128,21 @@ def changes(known: Series) -> list[Change]:
         if change is not None:
             found.append(change.day)
             parts += [part.between(-np.inf, change.day), part.between(change.day, np.inf)]
-    located: list[Change] = []
-    days = sorted(found)
+    located: dict[tuple[float, float], Change | None] = {}
+    days, kept = sorted(found), []
     for _ in range(len(days) + 1):
         edges = [-np.inf, *days, np.inf]
-        again = [change_point(known.between(edges[i], edges[i + 2])) for i in range(len(days))]
-        located = [change for change in again if change is not None and change.p < ALPHA]
-        moved = sorted({change.day for change in located})
+        between = list(zip(edges, edges[2:], strict=False))
+        for pair in between:
+            if pair not in located:
+                located[pair] = change_point(known.between(*pair))
+        again = [located[pair] for pair in between]
+        kept = [change for change in again if change is not None and change.p < ALPHA]
+        moved = sorted({change.day for change in kept})
         if moved == days:
             break
         days = moved
-    return located
+    return kept
 
 
 def lead(one: Change, other: Change) -> Lead:
@@ -150,15 +155,26 @@ def lead(one: Change, other: Change) -> Lead:
 
 
 def _clearest_change(part: Series) -> Change | None:
-    """The least likely by chance of a part and its windows; None where none is unlikely enough."""
-    windows = [part]
+    """The change with the most evidence in a part and its windows that chance does not explain;
+    None where there is none."""
+    searched = [(part, ALPHA)]
     if len(part.day) and part.day[-1] - part.day[0] >= WINDOW:
         starts = np.arange(part.day[0], part.day[-1] + 1 - WINDOW // 2, WINDOW // 2)
-        windows += [part.between(start, start + WINDOW) for start in starts]
-    alpha = ALPHA / len(windows)
-    found = [change_point(window, alpha) for window in windows]
-    likely = [change for change in found if change is not None and change.p < alpha]
-    return min(likely, key=lambda change: change.p, default=None)
+        windows = [part.between(start, start + WINDOW) for start in starts]
+        searched = [(part, ALPHA / 2), *[(one, ALPHA / 2 / len(windows)) for one in windows]]
+    for one, alpha in sorted(searched, key=lambda pair: -_evidence(pair[0])):
+        change = change_point(one, alpha)
+        if change is not None and change.p < alpha:
+            return change
+    return None
+
+
+def _evidence(known: Series) -> float:
+    """How much better two levels fit a series than one: twice the log-likelihood ratio."""
+    if len(known.day) < 2 * SMALLEST_SIDE:
+        return 0.0
+    _, share = _best_split(known.value[None], known.n, 0.0)
+    return float(-len(known.day) * np.log1p(-min(share[0], 1 - 1e-12)))
 
 
 def _best_split(value: np.ndarray, n: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
