@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent_kpis.errors import CannotRunError
-from agent_kpis.scorecard import reading, records, say
+from agent_kpis.display import reading, records, say
 
 TITLES = {
     "completion_definition": "Definition",

@@ -20,7 +20,7 @@ from rich.table import Table
 from scipy.special import ndtri
 
 from agent_kpis.errors import CannotRunError
-from agent_kpis.scorecard import reading, records, say
+from agent_kpis.display import reading, records, say
 from agent_kpis.statistics.comparisons import PLANNED_DAYS
 from agent_kpis.statistics.estimates import Z95
 from agent_kpis.statistics.experiments import (

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent_kpis.errors import CannotRunError
+from agent_kpis.display import STYLE, amount, distance, reading, records, say, signed
+from agent_kpis.flagged import flagged, print_flagged
 
 SHOWN = [
     "deflection_rate",
@@ -46,18 +44,6 @@ WHY_NO_DIFFERENCE = {
     "value_cannot_be_told": "cannot be told",
     "fewer_than_30_customers": "no limits: under 30 customers",
 }
-STYLE = {"catastrophic": "bold red", "critical": "red", "warning": "yellow", "ok": "green"}
-
-
-def amount(value: float, unit: str) -> str:
-    """A value in its unit, for people."""
-    if unit == "share":
-        return f"{100 * value:.1f}%"
-    if unit == "usd":
-        return f"${value:,.2f}"
-    if unit == "seconds":
-        return duration(value)
-    return f"{value:.1f}"
 
 
 def interval(row: dict) -> str:
@@ -68,33 +54,6 @@ def interval(row: dict) -> str:
     if low.split()[1:] == high.split()[1:]:
         low = low.split()[0]
     return f"{low}-{high}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, not negative, in the unit that reads best."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} d"
-
-
-def distance(value: float, unit: str) -> str:
-    """The size of a difference, without its sign: shares in points (pp), the rest in its unit."""
-    size = abs(value)
-    if unit == "share":
-        return f"{100 * size:.1f} pp"
-    return f"{size:.1f} points" if unit == "points" else amount(size, unit)
-
-
-def signed(value: float, unit: str) -> str:
-    """A difference with its sign; what rounds to nothing has none."""
-    text = distance(value, unit)
-    if not re.search("[1-9]", text):
-        return text
-    return ("-" if value < 0 else "+") + text
 
 
 def difference(row: dict) -> tuple[str, str]:
@@ -266,26 +225,6 @@ def other_people_answer(row: dict) -> str:
     return f"{row['label']}: other people answer surveys here than in the reference."
 
 
-def records(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> list[dict]:
-    cursor = con.execute(sql, list(values))
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-@contextmanager
-def reading(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A served database, to be read; CannotRunError where it is not what this version writes."""
-    try:
-        with duckdb.connect(str(database), read_only=True) as con:
-            yield con
-    except (duckdb.CatalogException, duckdb.BinderException, duckdb.IOException) as error:
-        first_line = str(error).splitlines()[0]
-        raise CannotRunError(
-            f"{database} cannot be read as a database of this version ({first_line}). "
-            "Run `kpi run` again."
-        ) from error
-
-
 READ = """
 select
     s.*, k.label, k.display_order, c.note as comparison_note,
@@ -302,7 +241,7 @@ order by s.agent_name, k.display_order
 
 
 def show(database: Path, console: Console) -> None:
-    """Print the scorecard of every agent, then what was rejected."""
+    """Print the scorecard of every agent with what is flagged, then what was rejected."""
     with reading(database) as con:
         as_of = con.execute("select as_of from intermediate.int_as_of").fetchone()[0]
         rows = records(con, READ)
@@ -319,6 +258,7 @@ def show(database: Path, console: Console) -> None:
             COMPLETION,
         )
         counts = records(con, "select * from intermediate.int_row_counts order by entity")
+        flags = {row["agent_name"]: flagged(con, row["agent_name"]) for row in rows}
     if not any(row["n"] for row in rows):
         console.print("No mature interactions: nothing to score yet.\n")
     read = {row["agent_name"] for row in rows if row["n"] or row["provisional_value"] is not None}
@@ -332,6 +272,7 @@ def show(database: Path, console: Console) -> None:
         if gap and gap["n"]:
             print_gap(console, gap)
         print_legend(console, own)
+        print_flagged(console, flags[agent])
         console.print()
     print_counts(console, counts)
 
@@ -342,11 +283,6 @@ def save_picture(database: Path, file: Path) -> None:
     show(database, canvas)
     picture = canvas.export_svg(title="kpi run")
     file.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
-
-
-def say(console: Console, text: str) -> None:
-    """Print sentences: wrapped between words on a screen, whole in a pipe."""
-    console.print(text, soft_wrap=console.soft_wrap and not console.is_terminal)
 
 
 def print_agent(
