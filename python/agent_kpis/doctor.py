@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent_kpis.errors import CannotRunError
 from agent_kpis.display import reading, records, say
+from agent_kpis.errors import CannotRunError
 
 TITLES = {
     "completion_definition": "Definition",

@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 from scipy.special import ndtri
 
-from agent_kpis.errors import CannotRunError
 from agent_kpis.display import reading, records, say
+from agent_kpis.errors import CannotRunError
 from agent_kpis.statistics.comparisons import PLANNED_DAYS
 from agent_kpis.statistics.estimates import Z95
 from agent_kpis.statistics.experiments import (

@@ -18,8 +18,8 @@ import pytest
 from rich.console import Console
 
 from agent_kpis.build import DBT
-from agent_kpis.errors import CannotRunError
 from agent_kpis.display import amount, duration, signed
+from agent_kpis.errors import CannotRunError
 from agent_kpis.scorecard import difference, interval, show
 from support import REPOSITORY, code_blocks, readme_blocks, shared_data
 
