@@ -204,8 +204,10 @@ def chosen_window(metric: Metric, limits: Limits) -> tuple[np.ndarray, np.ndarra
                 half = ndtri(ONE_SIDED) * np.sqrt(warning * (1 - warning) / n)
                 planned[length] = half / room
             else:
+                # A mean has no end to be near to: it should tell a warning from the next level.
+                room = np.abs(limits.levels[:, 1] - limits.levels[:, 0])
                 half = windows.spread(measured.ai, percent=False)
-                planned[length] = half * np.sqrt(measured.ai.n / n) / warning
+                planned[length] = half * np.sqrt(measured.ai.n / n) / room
     enough = [planned[length] <= PRECISE for length in choices]
     return np.select(enough, choices, LONGEST), np.any(enough, axis=0)
 

@@ -19,8 +19,9 @@ from agent_kpis.statistics.proportions import wilson
 Parts = Mapping[str, np.ndarray]
 ONE_SIDED = 0.95
 CERTAIN = 0.995
-MINIMUM_FREEDOM = 5
-"""A mean or a ratio of fewer observations has no limits."""
+MINIMUM_FREEDOM = 25
+"""A mean or a ratio of about thirty observations or fewer has no limits: scores of few say little
+about how much scores differ."""
 
 
 @dataclass(frozen=True)
