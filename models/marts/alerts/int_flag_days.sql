@@ -36,7 +36,10 @@ answers as (
         interactions.population,
         interactions.agent_name,
         {{ count_where("surveys.survey_kind = 'post_interaction'") }} as n_surveys_sent,
-        {%- for kind, prefix, n in [('post_interaction', '', 'n_surveys_answered'), ('in_conversation', 'in_conversation_', 'n_in_conversation_answered')] %}
+        {%- for kind, prefix, n in [
+            ('post_interaction', '', 'n_surveys_answered'),
+            ('in_conversation', 'in_conversation_', 'n_in_conversation_answered'),
+        ] %}
         {%- set is_in = "surveys.survey_kind = '" ~ kind ~ "' and surveys.responded_at <= interactions.matures_at and surveys.score is not null" %}
         {{ count_where(is_in) }} as {{ n }},
         sum(case when {{ is_in }} then surveys.score end) as {{ prefix }}score_sum,

@@ -1,13 +1,23 @@
 {%- set key = ['agent_name', 'segment_type', 'segment'] -%}
 {%- set paged = ['warning', 'critical', 'catastrophic'] -%}
+{%- set is_paged = "level in ('" ~ paged | join("', '") ~ "')" -%}
 
-with flags as (
+with dated as (
 
     select
-        flags.*,
-        cast(flags.evaluation_date as date) as evaluated_for,
-        cast(flags.evaluated_on as date) as window_end
-    from {{ ref('int_flags') }} as flags
+        *,
+        cast(evaluation_date as date) as evaluated_for,
+        cast(evaluated_on as date) as window_end
+    from {{ ref('int_flags') }}
+
+),
+
+flags as (
+
+    select
+        *,
+        cast({{ dbt.dateadd('day', '1 - cast(window_days as integer)', 'window_end') }} as date) as window_start
+    from dated
 
 ),
 
@@ -69,10 +79,10 @@ escalation_flags as (
     select
         {{ key | join(', ') }},
         evaluated_for,
-        window_end,
-        window_days
+        window_start,
+        window_end
     from flags
-    where kpi = 'escalation_rate' and direction = 'high' and level in ('{{ paged | join("', '") }}')
+    where kpi = 'escalation_rate' and direction = 'high' and {{ is_paged }}
 
 ),
 
@@ -91,7 +101,7 @@ behind as (
     inner join escalations_a_day
         on {{ keys_agree('escalation_flags', 'escalations_a_day', key) }}
             and escalations_a_day.known_on <= escalation_flags.window_end
-            and {{ dbt.datediff('escalations_a_day.known_on', 'escalation_flags.window_end', 'day') }} < escalation_flags.window_days
+            and escalations_a_day.known_on >= escalation_flags.window_start
     group by 1, 2, 3, 4, 5, 6
 
 ),
@@ -102,6 +112,7 @@ ranked_{{ what }} as (
 
     select
         *,
+        {{ dbt.concat(["name", "' ('", "cast(n as " ~ dbt.type_string() ~ ")", "')'"]) }} as named,
         row_number() over (partition by {{ key | join(', ') }}, evaluated_for order by n desc, name asc) as place
     from (
         select
@@ -122,7 +133,7 @@ top_{{ what }} as (
         {{ key | join(', ') }},
         evaluated_for,
         {%- for place in [1, 2, 3] %}
-        max(case when place = {{ place }} then {{ dbt.concat(["name", "' ('", "cast(n as " ~ dbt.type_string() ~ ")", "')'"]) }} end) as place_{{ place }},
+        max(case when place = {{ place }} then named end) as place_{{ place }},
         {%- endfor %}
         max(place) as n_places
     from ranked_{{ what }}
@@ -142,9 +153,7 @@ final as (
         kpis.role,
         kpis.unit,
         cast(flags.window_days as integer) as window_days,
-        cast(
-            {{ dbt.dateadd('day', '1 - cast(flags.window_days as integer)', 'flags.window_end') }} as date
-        ) as window_start,
+        flags.window_start,
         flags.window_end,
         cast(flags.n as bigint) as n,
         cast(flags.value as {{ type_double() }}) as value,
@@ -184,7 +193,7 @@ final as (
         {%- endfor %}
         cast(
             case
-                when flags.kpi = 'escalation_rate' and flags.direction = 'low' and flags.level in ('{{ paged | join("', '") }}')
+                when flags.kpi = 'escalation_rate' and flags.direction = 'low' and flags.{{ is_paged }}
                     then 'possible_under_escalation'
                 when flags.level = 'watch' and flags.point_level = 'ok' then 'drift'
                 when flags.level = 'watch' then 'beyond_a_limit_not_confirmed'

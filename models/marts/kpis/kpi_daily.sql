@@ -98,10 +98,10 @@ all_rows as (
 
     {%- for rows in ['interaction_rows', 'unallocated_rows'] %}
     select
-        cohort_date,
         {%- for column in dimensions + kpi_parts() %}
-        {{ column }}{{ "," if not loop.last }}
+        {{ column }},
         {%- endfor %}
+        cohort_date
     from {{ rows }}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
