@@ -2,7 +2,9 @@ with entries as (
 
     select cost_usd as amount_usd from {{ ref('fct_spans') }}
     union all
-    select cost_usd as amount_usd from {{ ref('int_labour_costs') }}
+    select cost_usd as amount_usd
+    from {{ ref('int_labour_costs') }}
+    where superseded_at is null
     union all
     select input.amount_usd
     from {{ ref('input_costs') }} as input

@@ -15,7 +15,7 @@ with unpriced as (
         count(*) as n_entries
     from {{ ref('int_labour_costs') }} as labour
     inner join {{ ref('fct_interactions') }} as interactions on labour.interaction_id = interactions.interaction_id
-    where labour.cost_usd is null
+    where labour.cost_usd is null and labour.superseded_at is null
     group by 1
 
 )

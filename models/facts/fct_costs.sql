@@ -45,6 +45,7 @@ labour_costs as (
         count(*) as n_entries,
         {{ count_where('cost_usd is null') }} as n_unpriced
     from {{ ref('int_labour_costs') }}
+    where superseded_at is null
     group by interaction_id
 
 ),

@@ -1,4 +1,4 @@
--- Working time of people, priced. Reported before computed: nothing where `costs` has a human row for the interaction.
+-- Working time of people, priced. Reported before computed: a human row in `costs` supersedes it from its day on, recorded time the default.
 with human_events as (
 
     select
@@ -22,11 +22,14 @@ interactions as (
 
 reported as (
 
-    select distinct roots.root_interaction_id as interaction_id
+    select
+        roots.root_interaction_id as interaction_id,
+        min(input.occurred_at) as reported_at
     from {{ ref('input_costs') }} as input
     inner join {{ ref('int_as_of') }} as clock on input.occurred_at <= clock.as_of
     inner join {{ ref('int_interaction_roots') }} as roots on input.interaction_id = roots.interaction_id
     where input.component = 'human'
+    group by roots.root_interaction_id
 
 ),
 
@@ -41,10 +44,10 @@ interactions_with_people as (
     select
         human_events.interaction_id,
         min(human_events.occurred_at) as first_occurred_at,
-        count(human_events.handle_seconds) as n_recorded
+        min(case when human_events.handle_seconds is not null then human_events.occurred_at end) as first_recorded_at,
+        min(reported.reported_at) as reported_at
     from human_events
     left join reported on human_events.interaction_id = reported.interaction_id
-    where reported.interaction_id is null
     group by human_events.interaction_id
 
 ),
@@ -55,6 +58,7 @@ worked as (
         human_events.interaction_id,
         human_events.occurred_at,
         human_events.handle_seconds,
+        interactions_with_people.reported_at as superseded_at,
         false as is_default
     from human_events
     inner join interactions_with_people on human_events.interaction_id = interactions_with_people.interaction_id
@@ -64,9 +68,10 @@ worked as (
         interaction_id,
         first_occurred_at as occurred_at,
         cast(null as {{ type_double() }}) as handle_seconds,
+        case when reported_at <= first_recorded_at then reported_at else coalesce(first_recorded_at, reported_at) end as superseded_at,
         true as is_default
     from interactions_with_people
-    where n_recorded = 0
+    where first_recorded_at is null or first_recorded_at > first_occurred_at
 
 ),
 
@@ -75,6 +80,7 @@ final as (
     select
         worked.interaction_id,
         worked.occurred_at,
+        worked.superseded_at,
         worked.is_default,
         cast(
             round(

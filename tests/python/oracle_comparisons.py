@@ -113,7 +113,12 @@ def cells(
         part = Counter(n_interactions=1)
         cost = fact["cost_usd"]
         if member["population"] == "baseline":
-            known = [c for c in ledger[fact["interaction_id"]] if c["occurred_at"] < known_at]
+            known = [
+                c
+                for c in ledger[fact["interaction_id"]]
+                if c["occurred_at"] < known_at
+                and (c["superseded_at"] is None or c["superseded_at"] >= known_at)
+            ]
             priced = known and all(c["n_unpriced"] == 0 for c in known)
             cost = sum(c["amount_usd"] for c in known) if priced else None
         if fact["matures_at"] <= known_at:

@@ -16,6 +16,11 @@ def planted(truth: dict[str, Any], name: str) -> date:
     return date.fromisoformat(truth["days"][name])
 
 
+def rounded(row: tuple) -> list:
+    """Sums over more days are rounded otherwise."""
+    return [f"{cell:.9g}" if isinstance(cell, float) else cell for cell in row]
+
+
 def episodes(story: Build, where: str) -> list[dict[str, Any]]:
     columns = (
         "segment, direction, opened_on, cleared_on, worst_level, worst_on, cause, note, top_reasons"
@@ -136,4 +141,4 @@ def test_a_past_day_is_what_was_known_on_it(
     then, now = story_replay.rows(query), story.rows(query)
     assert len(then) == len(now) > 3000
     for one, other in zip(then, now, strict=True):
-        assert one == pytest.approx(other, rel=1e-9, abs=1e-9), (one, other)
+        assert rounded(one) == rounded(other)

@@ -16,7 +16,7 @@ with interactions as (
         *,
         case when population in ('ai_randomised', 'ai_routed') then 'ai' else population end as flag_population,
         cast(matures_at as date) as known_on,
-        cost_usd is not null as is_priced
+        case when population = 'baseline' then cost_usd end as baseline_cost_usd
     from {{ ref('int_compared_interactions') }}
     where is_mature and population in ('ai_randomised', 'ai_routed', 'holdout', 'baseline')
 
@@ -54,6 +54,24 @@ answers as (
 
 ),
 
+-- What the request had cost by then; the baseline as known at launch.
+costs as (
+
+    select
+        interactions.interaction_id,
+        interactions.population,
+        interactions.agent_name,
+        case when sum(entries.n_unpriced) = 0 then sum(entries.amount_usd) end as cost_usd
+    from interactions
+    inner join {{ ref('int_cost_entries') }} as entries
+        on interactions.interaction_id = entries.interaction_id
+            and interactions.matures_at >= entries.occurred_at
+            and (entries.superseded_at is null or interactions.matures_at < entries.superseded_at)
+    where interactions.population != 'baseline'
+    group by interactions.interaction_id, interactions.population, interactions.agent_name
+
+),
+
 known as (
 
     select
@@ -70,8 +88,8 @@ known as (
         interactions.is_escalated,
         interactions.escalation_reason_class,
         interactions.is_deflected,
-        interactions.is_priced,
-        cast(interactions.cost_usd as {{ type_double() }}) as cost_usd,
+        coalesce(cast(costs.cost_usd as {{ type_double() }}), interactions.baseline_cost_usd) as cost_usd,
+        coalesce(cast(costs.cost_usd as {{ type_double() }}), interactions.baseline_cost_usd) is not null as is_priced,
         {%- for column in survey_sums %}
         answers.{{ column }},
         {%- endfor %}
@@ -82,6 +100,10 @@ known as (
         on interactions.interaction_id = answers.interaction_id
             and interactions.population = answers.population
             and interactions.agent_name = answers.agent_name
+    left join costs
+        on interactions.interaction_id = costs.interaction_id
+            and interactions.population = costs.population
+            and interactions.agent_name = costs.agent_name
     where interactions.known_on < clock.as_of_day or interactions.population = 'baseline'
 
 ),

@@ -75,26 +75,6 @@ before_launch as (
     'time_to_resolution_seconds',
 ] %}
 
--- The ledger has the labour of a request as one entry: here it is taken apart.
-cost_entries as (
-
-    select
-        interaction_id,
-        occurred_at,
-        amount_usd,
-        n_unpriced
-    from {{ ref('fct_costs') }}
-    where source_entity != 'events'
-    union all
-    select
-        interaction_id,
-        occurred_at,
-        cost_usd as amount_usd,
-        case when cost_usd is null then 1 else 0 end as n_unpriced
-    from {{ ref('int_labour_costs') }}
-
-),
-
 costs_at_launch as (
 
     select
@@ -102,9 +82,10 @@ costs_at_launch as (
         before_launch.interaction_id,
         case when sum(costs.n_unpriced) = 0 then sum(costs.amount_usd) end as cost_usd
     from before_launch
-    inner join cost_entries as costs
+    inner join {{ ref('int_cost_entries') }} as costs
         on before_launch.interaction_id = costs.interaction_id
             and before_launch.launched_at > costs.occurred_at
+            and (costs.superseded_at is null or before_launch.launched_at <= costs.superseded_at)
     group by before_launch.compared_agent_name, before_launch.interaction_id
 
 ),
