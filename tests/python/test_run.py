@@ -265,9 +265,9 @@ def test_the_agent_stands_beside_people_on_the_same_work(run: Run) -> None:
     assert (agent, people, level) == ("33.3% (32.3-34.2)", "65.9%", "catastrophic low")
     assert delta.startswith("-32.7 pp (-")
     assert row(text, "Deflection *") == ["Deflection *", "60.7% (59.7-61.7)"], "nobody's to match"
-    assert row(text, "Time to resolution")[2] == "26 min"
-    assert row(text, "Time to resolution")[3].startswith("+2.0 h (+1")
-    assert row(text, "Cost per success")[3].startswith("+$1.79 (+0.")
+    assert row(text, "Time to resolution")[2] == "38 min"
+    assert row(text, "Time to resolution")[3].startswith("+1.8 h (+1")
+    assert row(text, "Cost per success")[3].startswith("+$0.56 (-0.")
     assert row(text, "CSAT")[2] == "81.8"
     assert row(text, "CSAT")[3].startswith("-8.7 points (-1")
     lines = [line.strip() for line in text.splitlines()]
@@ -277,6 +277,41 @@ def test_the_agent_stands_beside_people_on_the_same_work(run: Run) -> None:
     assert f"{who}; same time, same mix of task types." in text
     crude = "The trap: beside everything that people handled, the agent's completion is +5.0 pp"
     assert f"{crude}, but that was other work. Like for like it is -32.7 pp (-" in text
+
+
+def test_what_is_flagged_stands_below(run: Run) -> None:
+    text = scorecard(run.out / "agent_kpis.duckdb").partition("Flagged, as known on 2026-07-04")[2]
+    _, level, since, now, away, who = row(text, "Task completion")
+    assert (level, since, who) == ("catastrophic low", "2026-02-20", "the agent")
+    assert re.fullmatch(r"3\d\.\d%", now)
+    assert re.fullmatch(r"-3\d\.\d pp", away)
+    assert row(text, "CSAT")[1].endswith(" low")
+    assert "in single task types, channels, tiers or tools: marts.alert_episodes" in text
+    first = "First mover: tool call accuracy moved 3 days before task completion did, on 2026-04-26"
+    assert first in text
+    assert "An order in time, not a reason." in text
+    assert "Last release: 1.3.0, 2026-05-21. Task completion +10." in text
+    assert "it moved as expected." in text
+
+
+def test_a_release_that_says_nothing_says_so(changed: Callable[..., Path]) -> None:
+    text = scorecard(
+        changed(
+            "update marts.release_effects set verdict = 'overlapping', effect = null, "
+            "is_decided = false where agent_version = '1.3.0'",
+            "delete from marts.first_movers",
+            "update marts.alert_episodes set is_open = false where segment_type = 'all'",
+        )
+    )
+    assert "Task completion: no verdict: another release is in its window, so far." in text
+    assert "Nothing over all requests." in text
+    assert "First mover" not in text
+
+
+def test_a_limit_of_hindsight_is_marked(changed: Callable[..., Path]) -> None:
+    text = scorecard(changed("update marts.alert_episodes set is_set_after_launch = true"))
+    assert "catastrophic low *" in text
+    assert "* limit set after launch" in text
 
 
 @pytest.mark.parametrize("width", [80, 106, 120])
