@@ -24,7 +24,14 @@ where e.is_open and e.agent_name = ?
     and f.evaluation_date = (select max(evaluation_date) from marts.threshold_flags)
 order by k.display_order, e.direction
 """
-DAY = "select max(evaluation_date) as day from marts.threshold_flags where agent_name = ?"
+DAY = """
+select evaluation_date as day, max(evaluated_on) as evaluated_on
+from marts.threshold_flags
+where agent_name = ? and segment_type = 'all'
+group by evaluation_date
+order by evaluation_date desc
+limit 1
+"""
 MOVEMENT = """
 select m.*, k.label, i.label as indicator
 from marts.first_movers as m
@@ -57,11 +64,12 @@ CAUSES = {"ai_specific": "the agent", "shared_shock": "everybody: people moved, 
 class Flagged:
     """Of one agent, as the marts have it.
 
-    The last evaluated day and the episodes open on it; the last movement of a KPI that an early
-    signal announced; the last release, on its target.
+    The last day, the last one up to it with any new data, and the episodes open on it; the last
+    movement of a KPI that an early signal announced; the last release, on its target.
     """
 
     day: date | None
+    evaluated_on: date | None
     episodes: list[dict]
     movement: dict | None
     release: dict | None
@@ -73,8 +81,12 @@ def flagged(con: duckdb.DuckDBPyConnection, agent: str) -> Flagged:
     def first(sql: str) -> dict | None:
         return next(iter(records(con, sql, agent)), None)
 
+    last = first(DAY) or {"day": None, "evaluated_on": None}
     return Flagged(
-        first(DAY)["day"], records(con, EPISODES, agent), first(MOVEMENT), first(RELEASE)
+        **last,
+        episodes=records(con, EPISODES, agent),
+        movement=first(MOVEMENT),
+        release=first(RELEASE),
     )
 
 
@@ -87,6 +99,8 @@ def print_flagged(console: Console, found: Flagged) -> None:
     say(console, f"\n[bold]Flagged, as known on {found.day}[/bold]")
     if whole:
         console.print(_table(whole))
+    elif found.evaluated_on is None:
+        say(console, "No new data for 28 days: nothing can be flagged.")
     else:
         say(console, "Nothing over all requests.")
     if parts:

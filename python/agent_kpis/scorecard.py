@@ -258,7 +258,7 @@ def show(database: Path, console: Console) -> None:
             COMPLETION,
         )
         counts = records(con, "select * from intermediate.int_row_counts order by entity")
-        flags = {row["agent_name"]: flagged(con, row["agent_name"]) for row in rows}
+        flags = {agent: flagged(con, agent) for agent in {row["agent_name"] for row in rows}}
     if not any(row["n"] for row in rows):
         console.print("No mature interactions: nothing to score yet.\n")
     read = {row["agent_name"] for row in rows if row["n"] or row["provisional_value"] is not None}

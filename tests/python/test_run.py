@@ -306,6 +306,11 @@ def test_a_release_that_says_nothing_says_so(changed: Callable[..., Path]) -> No
     assert "Task completion: no verdict: another release is in its window, so far." in text
     assert "Nothing over all requests." in text
     assert "First mover" not in text
+    silent = changed(
+        "update marts.alert_episodes set is_open = false",
+        "update marts.threshold_flags set evaluated_on = null",
+    )
+    assert "No new data for 28 days: nothing can be flagged." in scorecard(silent)
 
 
 def test_a_limit_of_hindsight_is_marked(changed: Callable[..., Path]) -> None:
