@@ -1,0 +1,21 @@
+-- What the agent does differently in the task types that fail most: where it fails, and since it changed. The five that stand out most, each way.
+select
+    week_start,
+    agent_name,
+    task_type,
+    trait_group,
+    trait,
+    unit,
+    passing,
+    n_known_passing,
+    failing,
+    n_known_failing,
+    rank_by_difference,
+    value,
+    value_before,
+    rank_by_change
+from {{ ref('failing_and_passing') }}
+where
+    week_start in (select max(week_start) from {{ ref('weekly_review') }} where is_complete)
+    and (rank_by_difference <= 5 or rank_by_change <= 5)
+order by agent_name, task_type_rank, rank_by_difference nulls last, rank_by_change nulls last
