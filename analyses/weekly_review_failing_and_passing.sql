@@ -1,4 +1,13 @@
 -- What the agent does differently in the task types that fail most: where it fails, and since it changed. The five that stand out most, each way.
+with review as (
+
+    select
+        *,
+        max(case when is_complete then week_start end) over () as last_week
+    from {{ ref('failing_and_passing') }}
+
+)
+
 select
     week_start,
     agent_name,
@@ -14,8 +23,8 @@ select
     value,
     value_before,
     rank_by_change
-from {{ ref('failing_and_passing') }}
+from review
 where
-    week_start in (select max(week_start) from {{ ref('weekly_review') }} where is_complete)
+    week_start = last_week
     and (rank_by_difference <= 5 or rank_by_change <= 5)
 order by agent_name, task_type_rank, rank_by_difference nulls last, rank_by_change nulls last

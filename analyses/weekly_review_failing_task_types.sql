@@ -1,4 +1,13 @@
 -- Which task types cost most completions, and how they fail.
+with review as (
+
+    select
+        *,
+        max(case when is_complete then week_start end) over () as last_week
+    from {{ ref('weekly_task_types') }}
+
+)
+
 select
     week_start,
     agent_name,
@@ -13,6 +22,7 @@ select
     reopened_share,
     abandoned_share,
     late_share
-from {{ ref('weekly_task_types') }}
-where week_start in (select max(week_start) from {{ ref('weekly_task_types') }} where is_complete)
+from review
+where
+    week_start = last_week
 order by agent_name, rank_by_lost_completions

@@ -1,4 +1,13 @@
 -- Question 1 of the weekly review: is every KPI within its limits? What is not, and what nobody can tell, in the last complete week.
+with review as (
+
+    select
+        *,
+        max(case when is_complete then week_start end) over () as last_week
+    from {{ ref('weekly_review') }}
+
+)
+
 select
     week_start,
     agent_name,
@@ -14,9 +23,9 @@ select
     n_new_alerts,
     first_mover,
     diagnosis
-from {{ ref('weekly_review') }}
+from review
 where
-    week_start in (select max(week_start) from {{ ref('weekly_review') }} where is_complete)
+    week_start = last_week
     and (role in ('primary', 'kpi') or n_alerts > 0)
     and (not coalesce(is_within_thresholds, false) or n_alerts > 0)
 order by agent_name, display_order

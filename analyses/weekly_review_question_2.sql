@@ -1,4 +1,13 @@
 -- Question 2: what is still within its limits and on its way out of them?
+with review as (
+
+    select
+        *,
+        max(case when is_complete then week_start end) over () as last_week
+    from {{ ref('weekly_review') }}
+
+)
+
 select
     week_start,
     agent_name,
@@ -11,8 +20,8 @@ select
     slope_per_week,
     -- At this pace; nobody says that it keeps it.
     (warning - judged_delta) / nullif(slope_per_week, 0) as weeks_to_the_limit
-from {{ ref('weekly_review') }}
+from review
 where
-    week_start in (select max(week_start) from {{ ref('weekly_review') }} where is_complete)
+    week_start = last_week
     and is_drifting
 order by agent_name, display_order

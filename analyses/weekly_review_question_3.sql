@@ -14,4 +14,4 @@ select distinct
     released_in_week
 from {{ ref('weekly_review') }}
 where is_complete
-order by agent_name, week_start desc
+order by agent_name asc, week_start desc

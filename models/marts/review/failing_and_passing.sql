@@ -194,7 +194,7 @@ totals as (
         count(*) as n_requests
     from requests
     left join traces on requests.interaction_id = traces.interaction_id
-    group by {% for column in cell %}requests.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+    group by 1, 2, 3
 
 ),
 
@@ -215,7 +215,7 @@ sums as (
         count(*) as n_rows
     from known
     inner join requests on known.interaction_id = requests.interaction_id
-    group by {% for column in cell %}requests.{{ column }}, {% endfor %}known.trait_group, known.trait, known.unit
+    group by 1, 2, 3, 4, 5, 6
 
 ),
 
@@ -240,7 +240,9 @@ traits_of_weeks as (
         {%- for side in sides %}
         sum(case when sums.week_start = worst.week_start then sums.{{ part }}_{{ side }} else 0 end) as {{ part }}_{{ side }},
         {%- endfor %}
-        sum(case when sums.week_start < worst.week_start then sums.{{ part }}_passing + sums.{{ part }}_failing else 0 end) as {{ part }}_before,
+        sum(
+            case when sums.week_start < worst.week_start then sums.{{ part }}_passing + sums.{{ part }}_failing else 0 end
+        ) as {{ part }}_before,
         {%- endfor %}
         count(*) as n_weeks
     from worst
@@ -248,7 +250,7 @@ traits_of_weeks as (
         on {{ keys_agree('worst', 'sums', ['agent_name', 'task_type']) }}
             and sums.week_start <= worst.week_start
             and sums.week_start >= {{ dbt.dateadd('day', -7 * weeks_before, 'worst.week_start') }}
-    group by {% for column in cell %}worst.{{ column }}, {% endfor %}sums.trait_group, sums.trait, sums.unit
+    group by 1, 2, 3, 4, 5, 6
 
 ),
 
@@ -259,11 +261,14 @@ totals_of_weeks as (
         worst.{{ column }},
         {%- endfor %}
         min(worst.rank_by_lost_completions) as task_type_rank,
+        {{ any_true('worst.is_complete') }} as is_complete,
         {%- for part in ['n', 'n_traced'] %}
         {%- for side in sides %}
         sum(case when totals.week_start = worst.week_start then totals.{{ part }}_{{ side }} else 0 end) as {{ part }}_{{ side }},
         {%- endfor %}
-        sum(case when totals.week_start < worst.week_start then totals.{{ part }}_passing + totals.{{ part }}_failing else 0 end) as {{ part }}_before,
+        sum(
+            case when totals.week_start < worst.week_start then totals.{{ part }}_passing + totals.{{ part }}_failing else 0 end
+        ) as {{ part }}_before,
         {%- endfor %}
         count(*) as n_weeks
     from worst
@@ -271,7 +276,7 @@ totals_of_weeks as (
         on {{ keys_agree('worst', 'totals', ['agent_name', 'task_type']) }}
             and totals.week_start <= worst.week_start
             and totals.week_start >= {{ dbt.dateadd('day', -7 * weeks_before, 'worst.week_start') }}
-    group by {% for column in cell %}worst.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+    group by 1, 2, 3
 
 ),
 
@@ -282,6 +287,7 @@ counted as (
         traits.{{ column }},
         {%- endfor %}
         totals.task_type_rank,
+        totals.is_complete,
         traits.trait_group,
         traits.trait,
         traits.unit,
@@ -327,7 +333,9 @@ measured as (
         sum_now / nullif(n_known, 0) as mean_now,
         sum_before / nullif(n_known_before, 0) as mean_before,
         {%- for span, n in [('now', 'n_known'), ('ever', 'n_known_ever')] %}
-        sqrt(greatest(0, square_sum_{{ span }} - sum_{{ span }} * sum_{{ span }} / nullif({{ n }}, 0)) / nullif({{ n }} - 1, 0)) as deviation_{{ span }},
+        sqrt(
+            greatest(0, square_sum_{{ span }} - sum_{{ span }} * sum_{{ span }} / nullif({{ n }}, 0)) / nullif({{ n }} - 1, 0)
+        ) as deviation_{{ span }},
         {%- endfor %}
         sqrt(n_known_passing * n_known_failing / nullif(cast(n_known as {{ type_double() }}), 0)) as weight_of_difference,
         sqrt(n_known * n_known_before / nullif(cast(n_known_ever as {{ type_double() }}), 0)) as weight_of_change
@@ -345,7 +353,8 @@ compared as (
 
 ),
 
--- Nobody who was handed over passes, and a new version answers more than before: that explains nothing.
+-- Nobody who was handed over passes, and a new version answers more than before: that explains nothing. Rounded, because the last digits of
+-- sums differ from run to run.
 ranked as (
 
     select
@@ -353,14 +362,14 @@ ranked as (
         row_number() over (
             partition by {{ cell | join(', ') }}
             order by
-                case when trait_group != 'hand_off' then abs(standardised_difference) * weight_of_difference end desc nulls last,
+                case when trait_group != 'hand_off' then round(abs(standardised_difference) * weight_of_difference, 6) end desc nulls last,
                 trait_group asc,
                 trait asc
         ) as place_by_difference,
         row_number() over (
             partition by {{ cell | join(', ') }}
             order by
-                case when trait_group != 'agent_version' then abs(standardised_change) * weight_of_change end desc nulls last,
+                case when trait_group != 'agent_version' then round(abs(standardised_change) * weight_of_change, 6) end desc nulls last,
                 trait_group asc,
                 trait asc
         ) as place_by_change
@@ -372,6 +381,7 @@ final as (
 
     select
         week_start,
+        is_complete,
         cast(agent_name as {{ dbt.type_string() }}) as agent_name,
         cast(task_type as {{ dbt.type_string() }}) as task_type,
         cast(task_type_rank as integer) as task_type_rank,

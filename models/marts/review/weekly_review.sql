@@ -1,13 +1,5 @@
 {%- set week = ['agent_name', 'week_start'] -%}
 {%- set row = week + ['kpi'] -%}
-{#- Texts of several places: the first, then the others after a comma each. -#}
-{%- set task_types = ["max(case when place = 1 then step end)"] -%}
-{%- set steps = ["max(case when place = 1 then step end)"] -%}
-{%- for place in range(2, 10) -%}
-    {%- set further = "coalesce(max(case when place = " ~ place ~ " then " ~ dbt.concat(["', '", "step"]) ~ " end), '')" -%}
-    {%- do steps.append(further) -%}
-    {%- if place <= 3 -%}{%- do task_types.append(further) -%}{%- endif -%}
-{%- endfor -%}
 
 with weeks as (
 
@@ -160,7 +152,7 @@ diagnoses as (
 
     select
         {{ row | join(', ') }},
-        {{ dbt.concat(steps) }} as diagnosis
+        {{ places_as_text(9) }} as diagnosis
     from diagnosis_steps
     group by {{ row | join(', ') }}
 
@@ -185,7 +177,7 @@ worst_task_types as (
 
     select
         {{ week | join(', ') }},
-        {{ dbt.concat(task_types) }} as worst_task_types
+        {{ places_as_text(3) }} as worst_task_types
     from task_type_steps
     group by {{ week | join(', ') }}
 
