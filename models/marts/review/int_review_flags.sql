@@ -24,15 +24,15 @@ with flags as (
 
 ),
 
--- A line through 28 days of which each has that error has the error 7 sqrt(12 / (28^3 - 28)) = 0.1638 times it a week. Beyond 2.5758 of
--- those chance leads it once in 200; the first weeks after launch cannot tell.
+-- A line through 28 days of which each has that error has the error 7 sqrt(12 / (28^3 - 28)) = 0.1638 times it a week. Chance leads it beyond
+-- 1.96 of those on one day in forty, and hardly ever on every day of a week; the first weeks after launch cannot tell.
 judged as (
 
     select
         *,
         coalesce(
             n_slopes >= 26
-            and case when direction = 'low' then -slope_per_week else slope_per_week end > 2.5758 * 0.1638 * daily_error,
+            and case when direction = 'low' then -slope_per_week else slope_per_week end > 1.96 * 0.1638 * daily_error,
             false
         ) as is_steady
     from flags
