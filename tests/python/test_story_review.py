@@ -287,3 +287,21 @@ def test_a_past_week_says_what_was_known_by_its_end(story: Build, story_replay: 
         True,
         date(2026, 5, 16),
     )
+
+
+@pytest.mark.parametrize(
+    ("week", "version", "verdict"),
+    [
+        (date(2026, 3, 2), "1.0.0", None),
+        (date(2026, 5, 4), "1.2.0", "moved_against"),
+        (date(2026, 6, 1), "1.3.0", "moved_as_expected"),
+    ],
+)
+def test_a_week_knows_whether_its_release_helped(
+    story: Build, week: date, version: str, verdict: str | None
+) -> None:
+    columns = "last_release, release_verdict, release_is_decided, release_effect"
+    found = review(story, week, "task_completion_rate", columns)
+    assert found[:3] == (version, verdict, True if verdict else None)
+    if verdict:
+        assert abs(found[3]) > 0.1

@@ -112,7 +112,7 @@ ranked_{{ what }} as (
 
     select
         *,
-        {{ dbt.concat(["name", "' ('", "cast(n as " ~ dbt.type_string() ~ ")", "')'"]) }} as named,
+        {{ dbt.concat(["name", "' ('", "cast(n as " ~ dbt.type_string() ~ ")", "')'"]) }} as step,
         row_number() over (partition by {{ key | join(', ') }}, evaluated_for order by n desc, name asc) as place
     from (
         select
@@ -132,10 +132,7 @@ top_{{ what }} as (
     select
         {{ key | join(', ') }},
         evaluated_for,
-        {%- for place in [1, 2, 3] %}
-        max(case when place = {{ place }} then named end) as place_{{ place }},
-        {%- endfor %}
-        max(place) as n_places
+        {{ places_as_text(3) }} as top
     from ranked_{{ what }}
     group by {{ key | join(', ') }}, evaluated_for
 
@@ -183,13 +180,7 @@ final as (
             end as {{ dbt.type_string() }}
         ) as action,
         {%- for what, name in [('reason_class', 'top_reasons'), ('task_type', 'top_task_types')] %}
-        cast(
-            {{ dbt.concat([
-                'top_' ~ what ~ '.place_1',
-                "coalesce(" ~ dbt.concat(["', '", 'top_' ~ what ~ '.place_2']) ~ ", '')",
-                "coalesce(" ~ dbt.concat(["', '", 'top_' ~ what ~ '.place_3']) ~ ", '')",
-            ]) }} as {{ dbt.type_string() }}
-        ) as {{ name }},
+        cast(top_{{ what }}.top as {{ dbt.type_string() }}) as {{ name }},
         {%- endfor %}
         cast(
             case

@@ -112,6 +112,23 @@ releases as (
 
 ),
 
+-- What became of the version that was live, as far as it is known now.
+effects as (
+
+    select
+        releases.agent_name,
+        releases.week_start,
+        release_effects.kpi,
+        release_effects.effect,
+        release_effects.verdict,
+        release_effects.is_decided
+    from releases
+    inner join {{ ref('release_effects') }} as release_effects
+        on releases.agent_name = release_effects.agent_name
+            and releases.last_release = release_effects.agent_version
+
+),
+
 movements as (
 
     select
@@ -223,6 +240,9 @@ final as (
         movements.lead_days,
         cast(releases.last_release as {{ dbt.type_string() }}) as last_release,
         coalesce(releases.released_in_week, false) as released_in_week,
+        effects.effect as release_effect,
+        effects.verdict as release_verdict,
+        effects.is_decided as release_is_decided,
         decisions.change_type as next_change_type,
         decisions.summary as next_change_summary,
         decisions.kpi as next_change_kpi,
@@ -248,6 +268,8 @@ final as (
         on {{ keys_agree('reviewed', 'movements', row) }}
     left join releases
         on {{ keys_agree('reviewed', 'releases', week) }}
+    left join effects
+        on {{ keys_agree('reviewed', 'effects', row) }}
     left join decisions
         on {{ keys_agree('reviewed', 'decisions', week) }}
 
