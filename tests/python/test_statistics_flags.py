@@ -445,3 +445,87 @@ def test_one_sided_limits_are_those_of_ninety_per_cent():
     assert found.better[-1] == pytest.approx(5 - 1.6449 * spread, abs=0.05)
     assert found.worse[-1] == pytest.approx(5 + 1.6449 * spread, abs=0.05)
     assert pytest.approx(1.959964, abs=1e-6) == Z95
+
+
+# --- what the plain account of flags brought to light
+
+
+def test_a_single_day_beyond_doubt_counts_in_the_midst_of_good_ones():
+    """A week's window is still fine by then; three evaluations later it is over."""
+    days = [(300, 240)] * 20 + [(300, 165)] + [(300, 240)] * 5
+    found = statuses(Days(*zip(*days, strict=True)))
+    assert found[19] == "ok"
+    assert found[20:24] == ["critical", "critical", "critical", "ok"]
+    twice = [(300, 240)] * 20 + [(300, 165)] * 2 + [(300, 240)] * 12
+    found = statuses(Days(*zip(*twice, strict=True)))
+    assert found[20:24] == ["critical"] * 4
+
+
+def test_a_raised_level_is_cleared_by_later_evaluations_only():
+    clears = np.array([(4.0, 8.0, 16.0)] * 6)
+    raised, away = np.array([0, 0, 0, 3, 0, 0]), np.zeros(6)
+    assert ladder.confirmed_level(raised, away, clears).tolist() == [0, 0, 0, 3, 3, 3]
+    raised, clears = np.append(raised, 0), np.array([(4.0, 8.0, 16.0)] * 7)
+    assert ladder.confirmed_level(raised, np.zeros(7), clears)[-1] == 0
+
+
+def test_what_cannot_be_compared_has_no_value():
+    """A window without a task type that the reference has is not a value of zero, let alone ok."""
+    days = Days(*every_day(100, 0.8, 30), baseline=(0, 0.8), holdout=every_day(0, 0.8, 30))
+    # A holdout that exists, and only on the first day.
+    days._holdout = ([50] + [0] * 29, [40] + [0] * 29)
+    found = judged(days)
+    assert [STATUSES[status] for status in found.status][-1] == "insufficient_data"
+    assert np.isnan(found.columns["value"][-1])
+    assert np.isnan(found.columns["judged_delta"][-1])
+    assert found.point[-1] == -1
+    none = judged(Days(*every_day(3000, 0.74, 10)))
+    assert np.isnan(none.columns["holdout_delta"]).all()
+    assert np.isnan(none.columns["is_shared"]).all()
+
+
+def test_a_gap_is_no_day_on_the_reference():
+    days = [(100, 70), (100, 70), (0, 0), (0, 0), (100, 70), (100, 70)]
+    found = judged(Days(*zip(*days, strict=True)))
+    assert found.columns["slope_per_week"][-1] == pytest.approx(0)
+    falling = [(100, 80), (0, 0), (100, 78), (0, 0), (100, 76)]
+    found = judged(Days(*zip(*falling, strict=True)))
+    assert found.columns["slope_per_week"][-1] == pytest.approx(-7)
+
+
+def test_windows_against_a_holdout_are_planned_each_by_itself():
+    n, held = every_day(300, 0.8, 40), every_day(300, 0.8, 40)
+    metric = of_requests("completion", SHARE, Days(*n, baseline=None, holdout=held))
+    found, is_precise = chosen_window(metric, limits(40))
+    assert (found[-1], bool(is_precise[-1])) == (7, True)
+
+    def length(a_day):
+        arm = every_day(a_day, 0.8, 40)
+        metric = of_requests("completion", SHARE, Days(*arm, baseline=None, holdout=arm))
+        found, is_precise = chosen_window(metric, limits(40))
+        return int(found[-1]), bool(is_precise[-1])
+
+    # Half of 90% of two arms of 100 a day: 3.5 points in a week, 2.5 in two.
+    assert length(100) == (14, True)
+    assert length(50) == (28, True)
+    assert length(10) == (28, False)
+
+
+def test_people_are_compared_in_their_own_mix():
+    """The holdout has only the easy task type: it did not move, whatever the other one is like."""
+
+    class TwoTypes(Days):
+        def daily(self, population, column):
+            n = np.zeros((10, 2))
+            n[:] = {"ai": (300, 300), "holdout": (60, 0)}[population]
+            share = {"ai": (0.74, 0.34), "holdout": (0.80, 0)}[population]
+            return n * share if column == "n_completed" else n
+
+        def fixed(self, column):
+            n = np.array([5000.0, 5000.0])
+            return n * (0.80, 0.40) if column == "n_completed" else n
+
+    found = judged(TwoTypes([0] * 10, [0] * 10, holdout=([0], [0])))
+    assert STATUSES[found.status[-1]] == "warning"
+    assert found.columns["holdout_delta"][-1] == pytest.approx(0)
+    assert found.columns["is_shared"][-1] == 0

@@ -74,16 +74,17 @@ def confirmed_level(
     """The level as people are told: up when raised, down only after it has cleared; (..., T).
 
     raised: levels that count at once (..., T). A level L clears where the last `clear_after`
-    evaluations lie better than its `clears_at` (..., T, 3), and then whatever lower level has not
-    cleared is left.
+    evaluations lie better than its `clears_at` (..., T, 3) and none of them raised it (a single
+    day may, in a window that is good), and then whatever lower level has not cleared is left.
     """
     excess, clears_at = np.asarray(excess, float), np.asarray(clears_at, float)
     position = np.arange(raised.shape[-1])
     found = np.zeros_like(raised)
     for index, level in enumerate(LEVELS):
         better = np.round(excess, 9) < np.round(clears_at[..., index], 9)
-        clear = lasting(np.where(better, 1, 0), clear_after) == 1
-        up = np.maximum.accumulate(np.where(raised >= level, position, -1), axis=-1)
+        up_now = raised >= level
+        clear = lasting(np.where(better & ~up_now, 1, 0), clear_after) == 1
+        up = np.maximum.accumulate(np.where(up_now, position, -1), axis=-1)
         down = np.maximum.accumulate(np.where(clear, position, -1), axis=-1)
         found = np.where(up > down, level, found)
     return found

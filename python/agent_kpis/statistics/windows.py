@@ -184,8 +184,9 @@ def _logarithms(reading: Reading) -> Reading:
 
 
 def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The weighted sum over the strata; a stratum without weight may hold nan."""
-    return np.where(weights == 0, 0, weights * values).sum(axis=-1)
+    """The weighted sum over the strata; one without weight may hold nan. nan where none has any."""
+    total = np.where(weights == 0, 0, weights * values).sum(axis=-1)
+    return np.where((weights == 0).all(axis=-1), np.nan, total)
 
 
 def _observations(n: np.ndarray, weights: np.ndarray) -> np.ndarray:
