@@ -174,7 +174,7 @@ def test_flags_agree_with_a_plain_account(case: tuple[History, Rule]) -> None:
 def test_many_histories_agree_and_visit_every_status() -> None:
     """The comparison is worth nothing where the random histories never go."""
     visited: Counter = Counter()
-    for seed in range(400):
+    for seed in range(800):
         pick = random.Random(seed).choice
         case, rule = history(pick)
         account = Account(case, rule)
