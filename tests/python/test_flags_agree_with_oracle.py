@@ -112,7 +112,7 @@ def stretches(pick: Pick) -> list[tuple[int, dict[str, int], float, dict[str, in
     """Days alike, one after another: volumes and shares of both arms."""
     found = []
     served = TASK_TYPES[: pick((1, 1, 2, 3))]
-    held = pick((0, 0, 1, 20, 100))
+    held = pick((0, 1, 20, 100, 400))
     for _ in range(pick((1, 2, 3, 4))):
         length = pick((1, 1, 2, 3, 5, 9, 16, 31))
         volume = pick((0, 0, 3, 25, 120, 400, 3000))
@@ -141,7 +141,7 @@ def history(pick: Pick) -> tuple[History, Rule]:
             ai.append(counts(pick, volumes, share))
             holdout.append(counts(pick, held, share_of_people))
     baseline = None
-    size = pick((0, 40, 3000, 30_000, 30_000))
+    size = pick((0, 0, 40, 3000, 30_000))
     if size:
         names = {name: size for name in TASK_TYPES if pick((True, True, True, False))}
         baseline = counts(pick, names, pick((0.8, 0.8, 0.4, 0.4)))
@@ -174,7 +174,7 @@ def test_flags_agree_with_a_plain_account(case: tuple[History, Rule]) -> None:
 def test_many_histories_agree_and_visit_every_status() -> None:
     """The comparison is worth nothing where the random histories never go."""
     visited: Counter = Counter()
-    for seed in range(800):
+    for seed in range(500):
         pick = random.Random(seed).choice
         case, rule = history(pick)
         account = Account(case, rule)
