@@ -112,7 +112,7 @@ def stretches(pick: Pick) -> list[tuple[int, dict[str, int], float, dict[str, in
     """Days alike, one after another: volumes and shares of both arms."""
     found = []
     served = TASK_TYPES[: pick((1, 1, 2, 3))]
-    held = pick((0, 1, 20, 100, 400))
+    held = pick((0, 1, 20, 100, 2000))
     for _ in range(pick((1, 2, 3, 4))):
         length = pick((1, 1, 2, 3, 5, 9, 16, 31))
         volume = pick((0, 0, 3, 25, 120, 400, 3000))
