@@ -118,7 +118,7 @@ def stretches(pick: Pick) -> list[tuple[int, dict[str, int], float, dict[str, in
         volume = pick((0, 0, 3, 25, 120, 400, 3000))
         ai = {name: volume for name in served if pick((True, True, True, False))}
         people = {name: held for name in served if pick((True, True, True, False))}
-        share = pick((0.0, 0.03, 0.2, 0.45, 0.55, 0.66, 0.70, 0.75, 0.77, 0.8, 0.9, 1.0))
+        share = pick((0.0, 0.03, 0.2, 0.36, 0.45, 0.55, 0.66, 0.70, 0.75, 0.77, 0.8, 0.9, 1.0))
         found.append((length, ai, share, people, pick((0.5, 0.7, 0.75, 0.8, 0.8, 0.8, 0.9))))
     return found
 
