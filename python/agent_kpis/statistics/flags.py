@@ -53,6 +53,7 @@ COLUMNS = {
     "delta": "number",
     "judged_delta": "number",
     "judged_bound": "number",
+    "minimum_detectable_effect": "number",
     "direction": "text",
     "limit_unit": "text",
     "warning": "number",
@@ -592,6 +593,7 @@ def _rows(
                     "delta",
                     "judged_delta",
                     "judged_bound",
+                    "minimum_detectable_effect",
                     "holdout_delta",
                     "slope_per_week",
                 )

@@ -23,6 +23,8 @@ WINDOWS = (7, 14, 28)
 LONGEST = WINDOWS[-1]
 PRECISE = 0.65
 """Half of a window's 90% interval may be so much of the warning limit; else a longer one."""
+DETECTABLE = (ndtri(0.975) + ndtri(0.8)) / ndtri(ONE_SIDED)
+"""What a two-sided test at 5% sees 80% of the time, in halves of a 90% interval."""
 MINIMUM_HOLDOUT = 30
 """Requests of the holdout in the window from which on it can say that the world moved."""
 
@@ -240,7 +242,8 @@ def judge(metric: Metric, limits: Limits) -> Judged:
     if limits.is_distance:
         # A window that has not filled yet, or never tells enough, has to be the surer of itself.
         surer = pick(lambda k: excess(metric, limits, k, CERTAIN).better)
-        filled = beyond - bound <= PRECISE * np.abs(limits.levels[:, 0])
+        half_width = beyond - bound
+        filled = half_width <= PRECISE * np.abs(limits.levels[:, 0])
         bound = np.where(filled, bound, surer)
         is_precise = filled
     elif metric.windows != (1,):
@@ -290,6 +293,7 @@ def judge(metric: Metric, limits: Limits) -> Judged:
             "delta": value - reference,
             "judged_delta": limits.sign * beyond,
             "judged_bound": limits.sign * bound,
+            "minimum_detectable_effect": half_width * DETECTABLE,
         }
         if metric.has_daily:
             daily = excess(metric, limits, 1).value
