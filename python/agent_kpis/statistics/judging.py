@@ -16,6 +16,7 @@ from scipy.special import ndtri
 
 from agent_kpis.statistics import ladder, windows
 from agent_kpis.statistics.estimates import quiet
+from agent_kpis.statistics.experiments import minimum_detectable_effect
 from agent_kpis.statistics.trend import rolling_slope
 from agent_kpis.statistics.windows import CERTAIN, ONE_SIDED, Reading
 
@@ -23,8 +24,8 @@ WINDOWS = (7, 14, 28)
 LONGEST = WINDOWS[-1]
 PRECISE = 0.65
 """Half of a window's 90% interval may be so much of the warning limit; else a longer one."""
-DETECTABLE = (ndtri(0.975) + ndtri(0.8)) / ndtri(ONE_SIDED)
-"""What a two-sided test at 5% sees 80% of the time, in halves of a 90% interval."""
+DETECTABLE = minimum_detectable_effect(1.0) / ndtri(ONE_SIDED)
+"""The smallest difference that is seen 80% of the time, in halves of a 90% interval."""
 MINIMUM_HOLDOUT = 30
 """Requests of the holdout in the window from which on it can say that the world moved."""
 
