@@ -130,6 +130,22 @@ def test_drift_allows_for_days_that_vary_more_than_chance():
     assert ladder.drifts(np.full(5, np.nan)).tolist() == [False] * 5
 
 
+def test_drift_needs_seven_differences_of_days():
+    assert ladder.drifts(np.full(10, 5.0)).tolist() == [False] * 7 + [True] * 3
+    gaps = np.array([5.0] * 4 + [np.nan] * 3 + [5.0] * 4)
+    assert ladder.drifts(gaps).tolist() == [False] * 10 + [True]
+    # What it was stays while there is nothing new.
+    assert ladder.drifts(np.append(gaps, np.nan))[-1]
+
+
+def test_drift_reads_the_scatter_of_days_off_their_differences():
+    """Days that differ by four have a standard deviation of 4 / 1.128: 3.55 is out of limits."""
+    swinging = 2 * (-1.0) ** np.arange(60)
+    assert ladder.drifts(4.0 + swinging)[-2:].all()
+    assert not ladder.drifts(3.2 + swinging)[-2:].any()
+    assert not ladder.drifts(4.0 + swinging, 4.3)[-2:].any()
+
+
 # --- readings over windows
 
 
@@ -185,6 +201,26 @@ def test_the_median_counts_the_unresolved_as_longer_than_any():
     assert middle(0, 5, 5, n=10.0) == pytest.approx(np.exp(2))
     assert middle(0, 4, 6, n=10.0) == pytest.approx(np.exp(5 + 1 / 6))
     assert np.isnan(middle(2, 2, 0, n=10.0))
+
+
+def test_the_median_has_no_upper_limit_where_too_few_are_resolved():
+    def upper(resolved):
+        counts, one = np.array([[[float(resolved)]]]), np.array([[1.0]])
+        found = windows.median(
+            counts, np.array([[100.0]]), np.array([1.0]), np.array([2.0]), one, 0.95
+        )
+        return found.upper[0]
+
+    # Half, give or take 8.2 points.
+    assert upper(58) == np.inf
+    assert upper(59) < 2
+
+
+def test_a_mean_of_few_has_no_limits():
+    for n, has_limits in ((5.0, False), (6.0, True)):
+        found = windows.mean(*(np.array([[x]]) for x in (2 * n, 6 * n, n, 1.0)), 0.95)
+        assert found.value[0] == 2
+        assert np.isfinite(found.upper[0]) == has_limits
 
 
 def test_limits_of_the_median_hold_it():

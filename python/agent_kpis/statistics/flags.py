@@ -383,7 +383,7 @@ def _read(
         counts = series.time_counts(population)
         if not len(series.bins):
             nothing = np.full(len(weights), np.nan)
-            return Reading(nothing, nothing, nothing, nothing)
+            return Reading(nothing, nothing, nothing, windows.observations(n, weights))
         if population != "baseline":
             counts = windows.rolling(counts, length)
         return windows.median(counts, n, *series.bin_limits, weights, level)
