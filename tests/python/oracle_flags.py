@@ -110,9 +110,7 @@ class Account:
         self.sign = -1.0 if rule.direction == "low" else 1.0
         self.limits = [[self.sign * x for x in levels] for levels in rule.levels]
         self.days = range(len(history.ai))
-        self.evaluated = [
-            any(n > 0 for n, _ in history.ai[day].values()) for day in self.days
-        ]
+        self.evaluated = [any(n > 0 for n, _ in history.ai[day].values()) for day in self.days]
         self.first = next((day for day in self.days if self.evaluated[day]), 0)
         self.reference = self._reference() if self.is_distance else None
 

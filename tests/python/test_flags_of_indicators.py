@@ -141,9 +141,7 @@ def test_only_a_judge_that_tracks_what_customers_say_raises_an_alarm(models: Rep
     assert "catastrophic" in segments(models, "tracked", "response_quality")["all", "all"]
     for agent in ("shuffled", "young"):
         levels = {
-            level
-            for told in segments(models, agent, "response_quality").values()
-            for level in told
+            level for told in segments(models, agent, "response_quality").values() for level in told
         }
         assert levels <= {"no_data"}, agent
         # It is on the panel all the same.
