@@ -105,7 +105,7 @@ def compare(history: History, rule: Rule) -> list[dict[str, Any]]:
 
 TASK_TYPES = ("cancel", "order", "refund")
 DISTANCES = [(5.0, 10.0, 20.0), (2.0, 4.0, 8.0)]
-FLOORS = {"low": [(0.5, 0.4, 0.3), (0.05, 0.02, 0.01)], "high": [(0.3, 0.5, 0.7)]}
+FLOORS = {"low": [(0.9, 0.8, 0.7), (0.5, 0.4, 0.3), (0.05, 0.02, 0.01)], "high": [(0.3, 0.5, 0.7)]}
 
 
 def stretches(pick: Pick) -> list[tuple[int, dict[str, int], float, dict[str, int], float]]:
