@@ -124,7 +124,8 @@ def test_a_past_day_is_what_was_known_on_it(
     as_of = datetime(2026, 5, 12)
     story_replay.run(None, as_of)
     columns = (
-        "evaluation_date, evaluated_on, agent_name, segment_type, segment, kpi, direction, "
+        "cast(evaluation_date as varchar), cast(evaluated_on as varchar), "
+        "agent_name, segment_type, segment, kpi, direction, "
         "window_days, n, value, reference_value, judged_delta, judged_bound, point_level, level, "
         "cause, holdout_delta, slope_per_week, top_reasons, top_task_types"
     )
