@@ -130,6 +130,22 @@ def test_drift_allows_for_days_that_vary_more_than_chance():
     assert ladder.drifts(np.full(5, np.nan)).tolist() == [False] * 5
 
 
+def test_drift_needs_seven_differences_of_days():
+    assert ladder.drifts(np.full(10, 5.0)).tolist() == [False] * 7 + [True] * 3
+    gaps = np.array([5.0] * 4 + [np.nan] * 3 + [5.0] * 4)
+    assert ladder.drifts(gaps).tolist() == [False] * 10 + [True]
+    # What it was stays while there is nothing new.
+    assert ladder.drifts(np.append(gaps, np.nan))[-1]
+
+
+def test_drift_reads_the_scatter_of_days_off_their_differences():
+    """Days that differ by four have a standard deviation of 4 / 1.128: 3.55 is out of limits."""
+    swinging = 2 * (-1.0) ** np.arange(60)
+    assert ladder.drifts(4.0 + swinging)[-2:].all()
+    assert not ladder.drifts(3.2 + swinging)[-2:].any()
+    assert not ladder.drifts(4.0 + swinging, 4.3)[-2:].any()
+
+
 # --- readings over windows
 
 
@@ -185,6 +201,26 @@ def test_the_median_counts_the_unresolved_as_longer_than_any():
     assert middle(0, 5, 5, n=10.0) == pytest.approx(np.exp(2))
     assert middle(0, 4, 6, n=10.0) == pytest.approx(np.exp(5 + 1 / 6))
     assert np.isnan(middle(2, 2, 0, n=10.0))
+
+
+def test_the_median_has_no_upper_limit_where_too_few_are_resolved():
+    def upper(resolved):
+        counts, one = np.array([[[float(resolved)]]]), np.array([[1.0]])
+        found = windows.median(
+            counts, np.array([[100.0]]), np.array([1.0]), np.array([2.0]), one, 0.95
+        )
+        return found.upper[0]
+
+    # Half, give or take 8.2 points.
+    assert upper(58) == np.inf
+    assert upper(59) < 2
+
+
+def test_a_mean_of_few_has_no_limits():
+    for n, has_limits in ((5.0, False), (6.0, True)):
+        found = windows.mean(*(np.array([[x]]) for x in (2 * n, 6 * n, n, 1.0)), 0.95)
+        assert found.value[0] == 2
+        assert np.isfinite(found.upper[0]) == has_limits
 
 
 def test_limits_of_the_median_hold_it():
@@ -308,6 +344,18 @@ def test_the_level_is_the_highest_that_is_certain():
     few = Days([7] * 28, [4 if day % 6 == 0 else 5 for day in range(28)])
     assert judged(few).point[-1] == 3
     assert statuses(few)[-1] == "warning"
+
+
+def test_what_a_window_would_see_does_not_depend_on_how_sure_it_has_to_be():
+    """2.8 standard errors: also while the window holds too little and 99.5% is asked of it."""
+    for n, is_filled in ((1000, True), (30, False)):
+        found = judged(Days(*every_day(n, 0.75, 7)))
+        error = 100 * np.sqrt(0.75 * 0.25 / (7 * n) + 0.8 * 0.2 / 10_000)
+        assert found.columns["minimum_detectable_effect"][-1] == pytest.approx(
+            2.8016 * error, rel=0.2
+        )
+        margin = found.columns["judged_bound"][-1] - found.columns["judged_delta"][-1]
+        assert margin == pytest.approx((1.645 if is_filled else 2.576) * error, rel=0.2)
 
 
 def test_better_than_the_reference_is_ok_and_recovery_clears():
@@ -445,3 +493,85 @@ def test_one_sided_limits_are_those_of_ninety_per_cent():
     assert found.better[-1] == pytest.approx(5 - 1.6449 * spread, abs=0.05)
     assert found.worse[-1] == pytest.approx(5 + 1.6449 * spread, abs=0.05)
     assert pytest.approx(1.959964, abs=1e-6) == Z95
+
+
+# --- what the plain account of flags brought to light
+
+
+def test_a_single_day_beyond_doubt_counts_in_the_midst_of_good_ones():
+    """A week's window is still fine by then; three evaluations later it is over."""
+    days = [(300, 240)] * 20 + [(300, 165)] + [(300, 240)] * 5
+    found = statuses(Days(*zip(*days, strict=True)))
+    assert found[19] == "ok"
+    assert found[20:24] == ["critical", "critical", "critical", "ok"]
+    twice = [(300, 240)] * 20 + [(300, 165)] * 2 + [(300, 240)] * 12
+    found = statuses(Days(*zip(*twice, strict=True)))
+    assert found[20:24] == ["critical"] * 4
+
+
+def test_a_raised_level_is_cleared_by_later_evaluations_only():
+    clears = np.array([(4.0, 8.0, 16.0)] * 6)
+    raised, away = np.array([0, 0, 0, 3, 0, 0]), np.zeros(6)
+    assert ladder.confirmed_level(raised, away, clears).tolist() == [0, 0, 0, 3, 3, 3]
+    raised, clears = np.append(raised, 0), np.array([(4.0, 8.0, 16.0)] * 7)
+    assert ladder.confirmed_level(raised, np.zeros(7), clears)[-1] == 0
+
+
+def test_what_cannot_be_compared_has_no_value():
+    """A window without a task type that the reference has is not a value of zero, let alone ok."""
+    days = Days(*every_day(100, 0.8, 30), baseline=(0, 0.8), holdout=every_day(0, 0.8, 30))
+    # A holdout that exists, and only on the first day.
+    days._holdout = ([50] + [0] * 29, [40] + [0] * 29)
+    found = judged(days)
+    assert [STATUSES[status] for status in found.status][-1] == "insufficient_data"
+    assert np.isnan(found.columns["value"][-1])
+    assert np.isnan(found.columns["judged_delta"][-1])
+    assert found.point[-1] == -1
+    none = judged(Days(*every_day(3000, 0.74, 10)))
+    assert np.isnan(none.columns["holdout_delta"]).all()
+    assert np.isnan(none.columns["is_shared"]).all()
+
+
+def test_a_gap_is_no_day_on_the_reference():
+    day, gap = (1000, 760), (0, 0)
+    found = judged(Days(*zip(day, day, *[gap] * 5, day, *[gap] * 3, (1000, 750), strict=True)))
+    slopes = [0, 0, 0, -1 / 11, -1 / 10, -1 / 4]
+    assert found.columns["slope_per_week"][-1] == pytest.approx(7 * np.median(slopes))
+
+
+def test_windows_against_a_holdout_are_planned_each_by_itself():
+    n, held = every_day(300, 0.8, 40), every_day(300, 0.8, 40)
+    metric = of_requests("completion", SHARE, Days(*n, baseline=None, holdout=held))
+    found, is_precise = chosen_window(metric, limits(40))
+    assert (found[-1], bool(is_precise[-1])) == (7, True)
+
+    def length(a_day):
+        arm = every_day(a_day, 0.8, 40)
+        metric = of_requests("completion", SHARE, Days(*arm, baseline=None, holdout=arm))
+        found, is_precise = chosen_window(metric, limits(40))
+        return int(found[-1]), bool(is_precise[-1])
+
+    # Half of 90% of two arms of 100 a day: 3.5 points in a week, 2.5 in two.
+    assert length(100) == (14, True)
+    assert length(50) == (28, True)
+    assert length(10) == (28, False)
+
+
+def test_people_are_compared_in_their_own_mix():
+    """The holdout has only the easy task type: it did not move, whatever the other one is like."""
+
+    class TwoTypes(Days):
+        def daily(self, population, column):
+            n = np.zeros((10, 2))
+            n[:] = {"ai": (300, 300), "holdout": (60, 0)}[population]
+            share = {"ai": (0.74, 0.34), "holdout": (0.80, 0)}[population]
+            return n * share if column == "n_completed" else n
+
+        def fixed(self, column):
+            n = np.array([5000.0, 5000.0])
+            return n * (0.80, 0.40) if column == "n_completed" else n
+
+    found = judged(TwoTypes([0] * 10, [0] * 10, holdout=([0], [0])))
+    assert STATUSES[found.status[-1]] == "warning"
+    assert found.columns["holdout_delta"][-1] == pytest.approx(0)
+    assert found.columns["is_shared"][-1] == 0

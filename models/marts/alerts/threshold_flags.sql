@@ -161,7 +161,7 @@ final as (
         cast(flags.delta as {{ type_double() }}) as delta,
         cast(flags.judged_delta as {{ type_double() }}) as judged_delta,
         cast(flags.judged_bound as {{ type_double() }}) as judged_bound,
-        cast(abs(flags.judged_delta - flags.judged_bound) * 2.8016 / 1.6449 as {{ type_double() }}) as minimum_detectable_effect,
+        cast(flags.minimum_detectable_effect as {{ type_double() }}) as minimum_detectable_effect,
         cast(flags.limit_unit as {{ dbt.type_string() }}) as limit_unit,
         {%- for limit in paged %}
         cast(flags.{{ limit }} as {{ type_double() }}) as {{ limit }},

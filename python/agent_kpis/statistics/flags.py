@@ -53,6 +53,7 @@ COLUMNS = {
     "delta": "number",
     "judged_delta": "number",
     "judged_bound": "number",
+    "minimum_detectable_effect": "number",
     "direction": "text",
     "limit_unit": "text",
     "warning": "number",
@@ -330,18 +331,19 @@ def of_requests(kpi: str, entry: Any, series: Series, is_compared: bool = True) 
         def read(population: str, at: np.ndarray, numerator: str | None) -> Reading:
             return _read(entry, series, population, length, at, level, numerator)
 
-        def three(numerator: str | None) -> tuple[Reading, Reading | None, Reading | None]:
+        def measured(numerator: str | None, alarm: Measured | None = None) -> Measured:
             ai = read("ai", np.nan_to_num(own), numerator)
             people = read("holdout", np.nan_to_num(weights_of_holdout), numerator)
             if reference == "pre_launch":
-                return ai, read("baseline", np.nan_to_num(weights), numerator), people
-            return ai, people if reference else None, None
+                before, before_of_people = (
+                    read("baseline", np.nan_to_num(at), numerator)
+                    for at in (weights, weights_of_holdout)
+                )
+                return Measured(ai, before, people, before_of_people, alarm)
+            return Measured(ai, people if reference else None, alarm=alarm)
 
-        ai, compared, people = three(None)
         alarm = entry.alarm_numerator
-        if pd.isna(alarm):
-            return Measured(ai, compared, people)
-        return Measured(ai, compared, people, *three(str(alarm)))
+        return measured(None, None if pd.isna(alarm) else measured(str(alarm)))
 
     return Metric(
         kpi,
@@ -381,7 +383,7 @@ def _read(
         counts = series.time_counts(population)
         if not len(series.bins):
             nothing = np.full(len(weights), np.nan)
-            return Reading(nothing, nothing, nothing, nothing)
+            return Reading(nothing, nothing, nothing, windows.observations(n, weights))
         if population != "baseline":
             counts = windows.rolling(counts, length)
         return windows.median(counts, n, *series.bin_limits, weights, level)
@@ -539,7 +541,7 @@ def _csat(
         return Measured(
             readings["ai"],
             readings["reference"] if reference else None,
-            readings["people"] if reference == "baseline" else None,
+            *[readings[name] for name in ("people", "reference") if reference == "baseline"],
         )
 
     return Metric(
@@ -591,6 +593,7 @@ def _rows(
                     "delta",
                     "judged_delta",
                     "judged_bound",
+                    "minimum_detectable_effect",
                     "holdout_delta",
                     "slope_per_week",
                 )

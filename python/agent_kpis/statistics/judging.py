@@ -16,6 +16,7 @@ from scipy.special import ndtri
 
 from agent_kpis.statistics import ladder, windows
 from agent_kpis.statistics.estimates import quiet
+from agent_kpis.statistics.experiments import minimum_detectable_effect
 from agent_kpis.statistics.trend import rolling_slope
 from agent_kpis.statistics.windows import CERTAIN, ONE_SIDED, Reading
 
@@ -23,6 +24,8 @@ WINDOWS = (7, 14, 28)
 LONGEST = WINDOWS[-1]
 PRECISE = 0.65
 """Half of a window's 90% interval may be so much of the warning limit; else a longer one."""
+DETECTABLE = minimum_detectable_effect(1.0) / ndtri(ONE_SIDED)
+"""The smallest difference that is seen 80% of the time, in halves of a 90% interval."""
 MINIMUM_HOLDOUT = 30
 """Requests of the holdout in the window from which on it can say that the world moved."""
 
@@ -90,10 +93,10 @@ class Measured:
     ai: Reading
     reference: Reading | None = None
     holdout: Reading | None = None
-    alarm: Reading | None = None
+    holdout_reference: Reading | None = None
+    """The reference in the holdout's mix: the holdout may lack what the AI arm has."""
+    alarm: Measured | None = None
     """What is held against limits on the high side, where that is not all of it."""
-    alarm_reference: Reading | None = None
-    alarm_holdout: Reading | None = None
 
 
 Measure = Callable[[int, float], Measured]
@@ -136,13 +139,9 @@ class Excess:
 def excess(metric: Metric, limits: Limits, length: int, level: float = ONE_SIDED) -> Excess:
     """Over windows of one length, at one confidence."""
     measured = metric.measure(length, level)
-    ai, reference, people = measured.ai, measured.reference, measured.holdout
     if limits.direction == "high" and measured.alarm is not None:
-        ai, reference, people = (
-            measured.alarm,
-            measured.alarm_reference,
-            measured.alarm_holdout,
-        )
+        measured = measured.alarm
+    ai, reference, people = measured.ai, measured.reference, measured.holdout
     nothing = np.full(len(metric.is_evaluated), np.nan)
     if not limits.is_distance:
         return Excess(*limits.turned(ai.value, ai.lower, ai.upper), *[nothing] * 4)
@@ -152,8 +151,9 @@ def excess(metric: Metric, limits: Limits, length: int, level: float = ONE_SIDED
     scale = 100.0 if metric.unit == "share" and not percent else 1.0
     value, lower, upper = (scale * part for part in windows.differences(ai, reference, percent))
     holdout = holdout_better = nothing
-    if people is not None:
-        theirs = (scale * part for part in windows.differences(people, reference, percent))
+    if people is not None and measured.holdout_reference is not None:
+        before = measured.holdout_reference
+        theirs = (scale * part for part in windows.differences(people, before, percent))
         holdout, holdout_better, _ = limits.turned(*theirs)
     own, other = (windows.spread(reading, percent) for reading in (ai, reference))
     distance = np.log1p(value / 100) if percent else value / scale
@@ -192,9 +192,8 @@ def chosen_window(metric: Metric, limits: Limits) -> tuple[np.ndarray, np.ndarra
         )
         for length in choices:
             ahead = so_far / length
-            if metric.comparison_type == "holdout":
-                other = other * np.sqrt(ahead)
-            planned[length] = np.hypot(own * np.sqrt(ahead), other) / warning
+            grown = np.sqrt(ahead) if metric.comparison_type == "holdout" else 1.0
+            planned[length] = np.hypot(own * np.sqrt(ahead), other * grown) / warning
     else:
         choices = (1, *choices)
         for length in choices:
@@ -246,7 +245,8 @@ def judge(metric: Metric, limits: Limits) -> Judged:
     if limits.is_distance:
         # A window that has not filled yet, or never tells enough, has to be the surer of itself.
         surer = pick(lambda k: excess(metric, limits, k, CERTAIN).better)
-        filled = beyond - bound <= PRECISE * np.abs(limits.levels[:, 0])
+        half_width = beyond - bound
+        filled = half_width <= PRECISE * np.abs(limits.levels[:, 0])
         bound = np.where(filled, bound, surer)
         is_precise = filled
     elif metric.windows != (1,):
@@ -296,6 +296,7 @@ def judge(metric: Metric, limits: Limits) -> Judged:
             "delta": value - reference,
             "judged_delta": limits.sign * beyond,
             "judged_bound": limits.sign * bound,
+            "minimum_detectable_effect": half_width * DETECTABLE,
         }
         if metric.has_daily:
             daily = excess(metric, limits, 1).value
@@ -306,7 +307,8 @@ def judge(metric: Metric, limits: Limits) -> Judged:
             people = pick(lambda k: found[k].holdout)
             n_held = pick(lambda k: measured[k].holdout.n)
             known = (n_held >= MINIMUM_HOLDOUT) & ~np.isnan(people)
-            columns["holdout_delta"] = pick(lambda k: measured[k].holdout.value) - reference
+            before = pick(lambda k: measured[k].holdout_reference.value)
+            columns["holdout_delta"] = pick(lambda k: measured[k].holdout.value) - before
             # Nearer to 'people moved as far' than to 'people did not move', and no chance.
             fell = (people >= beyond / 2) & (pick(lambda k: found[k].holdout_better) > 0)
             columns["is_shared"] = np.where(known, fell, np.nan)
@@ -314,7 +316,7 @@ def judge(metric: Metric, limits: Limits) -> Judged:
         limits,
         metric.comparison_type if limits.is_distance else None,
         np.where(has_data, status[source], NO_DATA),
-        np.where(has_data, point[source], -1),
+        np.where(has_data & ~np.isnan(beyond[source]), point[source], -1),
         {
             name: np.where(has_data, column[source].astype(float), np.nan)
             for name, column in (columns | {"evaluated_day": position}).items()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from agent_kpis.statistics.estimates import quiet
+from agent_kpis.statistics.trend import ewma
 
 LEVELS = (2, 3, 4)
 CLEAR_AFTER = 3
@@ -74,16 +75,17 @@ def confirmed_level(
     """The level as people are told: up when raised, down only after it has cleared; (..., T).
 
     raised: levels that count at once (..., T). A level L clears where the last `clear_after`
-    evaluations lie better than its `clears_at` (..., T, 3), and then whatever lower level has not
-    cleared is left.
+    evaluations lie better than its `clears_at` (..., T, 3) and none of them raised it (a single
+    day may, in a window that is good), and then whatever lower level has not cleared is left.
     """
     excess, clears_at = np.asarray(excess, float), np.asarray(clears_at, float)
     position = np.arange(raised.shape[-1])
     found = np.zeros_like(raised)
     for index, level in enumerate(LEVELS):
         better = np.round(excess, 9) < np.round(clears_at[..., index], 9)
-        clear = lasting(np.where(better, 1, 0), clear_after) == 1
-        up = np.maximum.accumulate(np.where(raised >= level, position, -1), axis=-1)
+        up_now = raised >= level
+        clear = lasting(np.where(better & ~up_now, 1, 0), clear_after) == 1
+        up = np.maximum.accumulate(np.where(up_now, position, -1), axis=-1)
         down = np.maximum.accumulate(np.where(clear, position, -1), axis=-1)
         found = np.where(up > down, level, found)
     return found
@@ -100,19 +102,16 @@ def drifts(z: ArrayLike, allowance: ArrayLike = 0.0) -> np.ndarray:
     """
     z = np.asarray(z, dtype=float)
     allowance = np.nan_to_num(np.broadcast_to(np.asarray(allowance, float), z.shape))
-    smoothed, last = np.zeros(z.shape[:-1]), np.full(z.shape[:-1], np.nan)
-    total, count = np.zeros(z.shape[:-1]), np.zeros(z.shape[:-1])
-    limit = EWMA_LIMIT * np.sqrt(EWMA_WEIGHT / (2 - EWMA_WEIGHT))
-    found = np.zeros(z.shape, dtype=bool)
-    for day in range(z.shape[-1]):
-        today = z[..., day]
-        known = ~np.isnan(today)
-        paired = known & ~np.isnan(last)
-        total = np.where(paired, total + np.abs(today - last), total)
-        count = count + paired
-        scatter = np.maximum(1.0, np.where(count > 0, total / count / MEAN_RANGE, 1.0))
-        smoothed = np.where(known, smoothed + EWMA_WEIGHT * (today - smoothed), smoothed)
-        last = np.where(known, today, last)
-        beyond = smoothed > np.maximum(limit * scatter, allowance[..., day])
-        found[..., day] = beyond & (count >= MINIMUM_RANGES)
-    return found
+    return np.vectorize(_drifts, signature="(t),(t)->(t)", otypes=[bool])(z, allowance)
+
+
+def _drifts(z: np.ndarray, allowance: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(z)
+    ranges = np.abs(np.diff(z[known], prepend=z[known][:1]))
+    # Differences of days so far; a day without a value adds none.
+    n = np.maximum(np.cumsum(known) - 1, 0)
+    total = np.append(0.0, np.cumsum(ranges))[np.cumsum(known)]
+    scatter = np.maximum(1.0, total / np.maximum(n, 1) / MEAN_RANGE)
+    limit = EWMA_LIMIT * np.sqrt(EWMA_WEIGHT / (2 - EWMA_WEIGHT)) * scatter
+    smoothed = ewma(z, EWMA_WEIGHT, start=0.0)
+    return (smoothed > np.maximum(limit, allowance)) & (n >= MINIMUM_RANGES)

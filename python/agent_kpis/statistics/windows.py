@@ -63,7 +63,7 @@ def share(successes: np.ndarray, n: np.ndarray, weights: np.ndarray, level: floa
         middle,
         middle - np.sqrt(_weighted(weights**2, (value - lower) ** 2)),
         middle + np.sqrt(_weighted(weights**2, (upper - value) ** 2)),
-        _observations(n, weights),
+        observations(n, weights),
     )
 
 
@@ -73,7 +73,7 @@ def mean(
 ) -> Reading:
     """Standardised means with Student's t limits (Cochran 1977, ch. 5). Shapes as for `share`."""
     middle = _weighted(weights, total / n)
-    size = _observations(n, weights)
+    size = observations(n, weights)
     variance = _weighted(weights**2, sample_variance(n, total, square_sum) / n)
     margin = _quantile(size - _strata(n, weights), level) * np.sqrt(variance)
     return Reading(middle, middle - margin, middle + margin, size)
@@ -94,7 +94,7 @@ def ratio(
 
     shared_cost (days): what belongs to no interaction, in total over the window.
     """
-    size = _observations(n, weights)
+    size = observations(n, weights)
     mean_cost = _weighted(weights, cost / n) + shared_cost / size
     success = _weighted(weights, successes / n)
     variance = (
@@ -151,7 +151,7 @@ def median(
         quantile(half),
         quantile(np.maximum(half - margin, 1e-9)),
         np.where(np.isnan(upper) & known & (margin < 0.5), np.inf, upper),
-        _observations(n, weights),
+        observations(n, weights),
     )
 
 
@@ -185,11 +185,13 @@ def _logarithms(reading: Reading) -> Reading:
 
 
 def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The weighted sum over the strata; a stratum without weight may hold nan."""
-    return np.where(weights == 0, 0, weights * values).sum(axis=-1)
+    """The weighted sum over the strata; one without weight may hold nan. nan where none has any."""
+    total = np.where(weights == 0, 0, weights * values).sum(axis=-1)
+    return np.where((weights == 0).all(axis=-1), np.nan, total)
 
 
-def _observations(n: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def observations(n: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How many there are in the strata with weight."""
     return np.where(weights > 0, n, 0).sum(axis=-1)
 
 
