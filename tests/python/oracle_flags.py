@@ -205,7 +205,8 @@ class Account:
         found["excess"] = self.excess(day, length)
         found["is_precise"] = is_planned
         if found["excess"] is None:
-            found |= {"bound": nan, "point": 0, "certain": 0, "fast": 0, "is_precise": False}
+            found |= {"bound": nan, "point": 0, "certain": 0, "fast": 0, "slow": 0}
+            found["is_precise"] = False
             return found
         value, better, _ = found["excess"]
         if self.is_distance:
@@ -218,7 +219,14 @@ class Account:
         found["bound"] = better
         found["point"] = self.level_of(value, limits, strictly=False)
         found["certain"] = self.level_of(better, beyond, strictly=True)
-        found["fast"] = 0
+        found["fast"] = found["slow"] = 0
+        if not self.is_distance:
+            week, month = self.excess(day, 7), self.excess(day, 28)
+            found["slow"] = min(
+                self.level_of(week[0], limits, strictly=False),
+                self.level_of(month[0], limits, strictly=False),
+                self.level_of(month[1], beyond, strictly=True),
+            )
         if self.is_distance:
             one_day = self.excess(day, 1, 0.995)
             fast = self.level_of(one_day[1], limits, strictly=True) if one_day else 0
@@ -236,6 +244,7 @@ class Account:
                 held = min(min(one["point"], one["certain"]) for one in recent)
             else:
                 held = min(*(one["point"] for one in recent), now["certain"])
+                held = max(held, min(one["slow"] for one in recent))
         return max(held, now["fast"])
 
     def daily(self, day: int) -> tuple[float, float, float] | None:

@@ -68,8 +68,9 @@ def test_flags_of_a_day_do_not_change(models: Replay) -> None:
     """Run later, with all that came in since, every row of that day is there and is the same.
 
     But for what a segment is compared with, which is not by the day: the baseline of a task type
-    that launches later, or a holdout that begins later, stands in rows before it, too. And but for
-    costs that come in after their request is mature.
+    that launches later, or a holdout that begins later, stands in rows before it, too. And
+    but for cost: these histories have costs of requests that are opened only later, nobody's until
+    then (of the story, costs are compared too).
     """
     landing, _, _ = bulk_history(3, clusters=400)
     last = datetime(2026, 11, 5)

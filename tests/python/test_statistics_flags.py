@@ -217,7 +217,7 @@ def test_the_median_has_no_upper_limit_where_too_few_are_resolved():
 
 
 def test_a_mean_of_few_has_no_limits():
-    for n, has_limits in ((5.0, False), (6.0, True)):
+    for n, has_limits in ((25.0, False), (26.0, True)):
         found = windows.mean(*(np.array([[x]]) for x in (2 * n, 6 * n, n, 1.0)), 0.95)
         assert found.value[0] == 2
         assert np.isfinite(found.upper[0]) == has_limits
@@ -406,6 +406,16 @@ def test_the_floor_of_a_rate_counts_when_it_lasts():
     ]
     assert of(silent, silent, usual, silent) == ["watch", "watch", "ok", "watch"]
     assert of(*[silent] * 3, *[usual] * 3) == ["watch"] * 2 + ["catastrophic"] * 3 + ["ok"]
+
+
+def test_a_breach_that_no_day_is_sure_of_counts_in_the_end():
+    """Two points beyond a ceiling at 100 a day, some days inside it; it ends with the breach."""
+    ceiling = {"direction": "high", "unit": "absolute", "levels": (0.10, 0.20, 0.30)}
+    bad = [(100, (9, 14, 13)[number % 3]) for number in range(30)]
+    found = statuses(Days(*zip(*bad, *[(100, 4)] * 12, strict=True)), **ceiling)
+    assert set(found[:2]) <= {"ok", "watch"}
+    assert set(found[20:30]) == {"warning"}
+    assert found[30 + 8 :] == ["ok"] * 4
 
 
 def test_a_high_rate_alerts_at_once():

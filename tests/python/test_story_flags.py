@@ -134,11 +134,10 @@ def test_a_past_day_is_what_was_known_on_it(
         "window_days, n, value, reference_value, judged_delta, judged_bound, point_level, level, "
         "cause, holdout_delta, slope_per_week, top_reasons, top_task_types"
     )
-    # Whether a judge may alert is as of the run, and some costs are booked after maturity.
+    # Whether a judge may alert is as of the run.
     query = (
         f"select {columns} from marts.threshold_flags where evaluation_date < '2026-05-12' "
-        "and kpi != 'response_quality' and (kpi != 'cost_per_successful_outcome' "
-        "or evaluation_date < '2026-05-10') order by all"
+        "and kpi != 'response_quality' order by all"
     )
     then, now = story_replay.rows(query), story.rows(query)
     assert len(then) == len(now) > 3000

@@ -211,6 +211,14 @@ def chosen_window(metric: Metric, limits: Limits) -> tuple[np.ndarray, np.ndarra
     return np.select(enough, choices, LONGEST), np.any(enough, axis=0)
 
 
+def _slow_level(metric: Metric, limits: Limits) -> np.ndarray:
+    """The level of an absolute limit that no single day is sure of: beyond it over the last week,
+    over the last four, and certain over these."""
+    week, month = (excess(metric, limits, length) for length in (WINDOWS[0], LONGEST))
+    reached = [ladder.point_level(found.value, limits.ascending) for found in (week, month)]
+    return np.minimum.reduce([*reached, ladder.certain_level(month.better, limits.certain_from)])
+
+
 @dataclass(frozen=True)
 class Judged:
     """A metric against one kind of limit, by day; fields as the columns of the same names."""
@@ -262,6 +270,8 @@ def judge(metric: Metric, limits: Limits) -> Judged:
         raised = ladder.lasting(np.minimum(point, certain)[on], sustained)
     else:
         raised = np.minimum(ladder.lasting(point[on], sustained), certain[on])
+        if metric.windows != (1,):
+            raised = np.maximum(raised, ladder.lasting(_slow_level(metric, limits)[on], sustained))
     drifted = np.zeros(len(position), bool)
     if limits.is_distance and metric.has_daily and metric.comparison_type is not None:
         fast = ladder.certain_level(excess(metric, limits, 1, CERTAIN).better, limits.ascending)[on]
