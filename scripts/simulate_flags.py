@@ -18,6 +18,7 @@ import numpy as np
 
 from agent_kpis.statistics.flags import of_requests
 from agent_kpis.statistics.judging import STATUSES, WARNING, Limits, judge
+from agent_kpis.statistics.windows import rolling
 
 OUTPUT = Path(__file__).resolve().parents[1] / "docs" / "flags.md"
 REPETITIONS = 2000
@@ -70,6 +71,9 @@ class Days:
         if population == "holdout":
             return np.zeros_like(self._n)
         return self._completed if column == "n_completed" else self._n
+
+    def over(self, population: str, column: str, length: int) -> np.ndarray:
+        return rolling(self.daily(population, column), length)
 
     def fixed(self, column: str) -> np.ndarray:
         return self._baseline if column == "n_completed" else self._baseline_n

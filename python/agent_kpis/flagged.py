@@ -96,7 +96,10 @@ def print_flagged(console: Console, found: Flagged) -> None:
         return
     whole = [row for row in found.episodes if row["segment_type"] == "all"]
     parts = len(found.episodes) - len(whole)
-    say(console, f"\n[bold]Flagged, as known on {found.day}[/bold]")
+    say(
+        console,
+        f"\n[bold]Flagged, as known on {found.day}[/bold] [dim](the last 7 to 28 days)[/dim]",
+    )
     if whole:
         console.print(_table(whole))
     elif found.evaluated_on is None:

@@ -284,6 +284,9 @@ class Days:
         n, completed = self._holdout
         return np.array(completed if column == "n_completed" else n, dtype=float)[:, None]
 
+    def over(self, population, column, length):
+        return windows.rolling(self.daily(population, column), length)
+
     def fixed(self, column):
         n, share = self._baseline
         return np.array([n * share if column == "n_completed" else n])

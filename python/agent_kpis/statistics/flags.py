@@ -8,7 +8,7 @@ The reference is the baseline, or the holdout of the same days where there is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -78,6 +78,7 @@ class Series:
     parts: pd.DataFrame
     times: pd.DataFrame
     shared_cost: np.ndarray
+    cache: dict[tuple, np.ndarray] = field(default_factory=dict, repr=False)
 
     def _places(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Day (of the calendar) and task type of each row, as positions."""
@@ -102,6 +103,26 @@ class Series:
             rows, day, task = self._by_population[population]
             np.add.at(found, (day, task), rows[column].to_numpy(float))
         return found
+
+    def over(self, population: str, column: str, length: int) -> np.ndarray:
+        """(days, task types) summed over the last `length` days."""
+        return self._kept(
+            (population, column, length),
+            lambda: windows.rolling(self.daily(population, column), length),
+        )
+
+    def times_over(self, population: str, length: int) -> np.ndarray:
+        """(days, task types, bins) of resolved ones over the last `length` days."""
+        return self._kept(
+            (population, "times", length),
+            lambda: windows.rolling(self.time_counts(population), length),
+        )
+
+    def _kept(self, key: tuple, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Made once: every metric and confidence reads the same windows."""
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
 
     def fixed(self, column: str) -> np.ndarray:
         """(task types) of the baseline."""
@@ -318,8 +339,8 @@ def of_requests(kpi: str, entry: Any, series: Series, is_compared: bool = True) 
 
     @cache
     def measure(length: int, level: float) -> Measured:
-        observed = windows.rolling(n, length)
-        held = windows.rolling(series.daily("holdout", column), length)
+        observed = series.over("ai", column, length)
+        held = series.over("holdout", column, length)
         told = covered & (observed >= minimum)
         if reference == "holdout":
             told = told & (held >= minimum)
@@ -376,16 +397,17 @@ def _read(
     def part(column: str) -> np.ndarray:
         if population == "baseline":
             return series.fixed(column)
-        return windows.rolling(series.daily(population, column), length)
+        return series.over(population, column, length)
 
     if entry.method == "median":
         n = part(str(entry.denominator))
-        counts = series.time_counts(population)
         if not len(series.bins):
             nothing = np.full(len(weights), np.nan)
             return Reading(nothing, nothing, nothing, windows.observations(n, weights))
-        if population != "baseline":
-            counts = windows.rolling(counts, length)
+        baseline = population == "baseline"
+        counts = (
+            series.time_counts(population) if baseline else series.times_over(population, length)
+        )
         return windows.median(counts, n, *series.bin_limits, weights, level)
     if entry.method == "ratio":
         shared = 0.0
