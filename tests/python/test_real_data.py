@@ -17,6 +17,10 @@ from warehouse import Build, dbt
 MAPPING = REPOSITORY / "python" / "agent_kpis" / "loaders" / "mappings" / "bpi13.yml"
 
 
+# Unit tests do not depend on the data.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+
+
 @pytest.fixture(scope="module")
 def tau2(tmp_path_factory: pytest.TempPathFactory) -> Build:
     source = shared_data("tau2")
@@ -24,7 +28,7 @@ def tau2(tmp_path_factory: pytest.TempPathFactory) -> Build:
     summary = load_tau2(source, folder / "data")
     build = dbt(
         folder,
-        "build",
+        *BUILD,
         data=folder / "data",
         config=folder / "data" / "config",
         as_of=summary["all_mature_at"],
@@ -38,7 +42,7 @@ def bpi13(tmp_path_factory: pytest.TempPathFactory) -> Build:
     source = shared_data("bpi13") / "incidents.parquet"
     folder = tmp_path_factory.mktemp("bpi13")
     load_event_log(source, MAPPING, folder / "data")
-    build = dbt(folder, "build", data=folder / "data", config=folder / "data" / "config")
+    build = dbt(folder, *BUILD, data=folder / "data", config=folder / "data" / "config")
     assert build.returncode == 0, build.output
     return build
 
