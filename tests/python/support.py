@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -26,3 +29,19 @@ def code_blocks(text: str, language: str) -> list[str]:
 def readme_blocks(language: str) -> list[str]:
     """The README's code blocks of a language, so that tests run what users read."""
     return code_blocks((REPOSITORY / "README.md").read_text(encoding="utf-8"), language)
+
+
+def load_script(name: str) -> ModuleType:
+    """A script of the repository as a module."""
+    path = REPOSITORY / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def outline(text: str) -> list[str]:
+    """Headings, headers and the first two cells of the rows: all that does not depend on luck."""
+    lines = re.findall(r"^(?:#.*|\|.*)$", text, flags=re.MULTILINE)
+    return [" | ".join(line.split(" | ")[:2]) for line in lines]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
 from types import ModuleType
 
 import numpy as np
@@ -14,25 +11,14 @@ from click.testing import CliRunner
 
 from agent_kpis.statistics.comparisons import KPIS, PLANNED_DAYS, SEGMENT, compare
 from agent_kpis.statistics.estimates import Estimate, difference
-from support import REPOSITORY
+from support import REPOSITORY, load_script, outline
 
 DOCUMENT = REPOSITORY / "docs" / "simulations.md"
 
 
 @pytest.fixture(scope="module")
 def simulations() -> ModuleType:
-    path = REPOSITORY / "scripts" / "simulate_intervals.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def outline(text: str) -> list[str]:
-    """Headings, headers and the first two cells of the rows: all that does not depend on luck."""
-    lines = re.findall(r"^(?:#.*|\|.*)$", text, flags=re.MULTILINE)
-    return [" | ".join(line.split(" | ")[:2]) for line in lines]
+    return load_script("simulate_intervals")
 
 
 def test_the_document_has_the_tables_that_the_script_writes(simulations, tmp_path):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
 from types import ModuleType
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from support import REPOSITORY
+from support import REPOSITORY, load_script, outline
 
 DOCUMENT = REPOSITORY / "docs" / "flags.md"
 REPETITIONS = 200
@@ -19,18 +16,7 @@ REPETITIONS = 200
 
 @pytest.fixture(scope="module")
 def simulations() -> ModuleType:
-    path = REPOSITORY / "scripts" / "simulate_flags.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def outline(text: str) -> list[str]:
-    """Headings, headers and the first two cells of the rows: all that does not depend on luck."""
-    lines = re.findall(r"^(?:#.*|\|.*)$", text, flags=re.MULTILINE)
-    return [" | ".join(line.split(" | ")[:2]) for line in lines]
+    return load_script("simulate_flags")
 
 
 def test_the_document_has_the_table_that_the_script_writes(simulations, tmp_path):
