@@ -23,6 +23,13 @@ from agent_kpis.errors import CannotRunError
 
 DATABASE = "agent_kpis.duckdb"
 DBT = "from dbt.cli.main import cli; cli()"
+# Its standard input is a pipe from the run, so it ends with the run, however that ended.
+DBT_OF_A_RUN = (
+    "import os, sys, threading\n"
+    "def follow(): sys.stdin.buffer.read(); os._exit(1)\n"
+    "threading.Thread(target=follow, daemon=True).start()\n"
+) + DBT
+RESULTS = Path("target", "run_results.json")
 SHOWN_ROWS = 5
 GENERIC = {
     "none_missing": "A column that must be filled is empty.",
@@ -145,33 +152,21 @@ def build(
     Everything dbt writes goes to `work`. `progress` is called with (done, total, node name).
     Raises CannotRunError where dbt could not start; a result with errors where nodes failed.
     """
+    check_input(data, config)
     moment = parse_as_of(as_of)
-    if not data.is_dir():
-        raise CannotRunError(
-            f"No data folder {data}. Name the folder of your landing files with --data, "
-            "or make the story's with `kpi story --to data/story`."
-        )
-    check_config(config)
     work.mkdir(parents=True, exist_ok=True)
-    results_file = work / "target" / "run_results.json"
+    results_file = work / RESULTS
     results_file.unlink(missing_ok=True)
-    environment = os.environ | {
-        "AGENT_KPIS_DATA": str(data.resolve()),
-        "AGENT_KPIS_CONFIG": inside_project(config, work),
-        "AGENT_KPIS_AS_OF": moment,
-        "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
-        "DBT_TARGET_PATH": str((work / "target").resolve()),
-        "DBT_LOG_PATH": str((work / "logs").resolve()),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "PYTHONIOENCODING": "utf-8",
-    }
+    set_aside = check_private(work / DATABASE)
+    environment = dbt_environment(data, config, work, moment)
     project = str(project_dir())
-    command = [sys.executable, "-c", DBT, "--log-format", "json", "build"]
+    command = [sys.executable, "-c", DBT_OF_A_RUN, "--log-format", "json", "build"]
     # Unit tests test the models, not the data: they belong to `dbt build` and CI.
     command += ["--exclude-resource-type", "unit_test"]
     command += ["--project-dir", project, "--profiles-dir", project]
     process = subprocess.Popen(
         command,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -187,13 +182,71 @@ def build(
     if not results_file.is_file():
         reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
         raise CannotRunError(readable(reason))
-    result = summarise(results_file, work / DATABASE, notes)
+    result = summarise(results_file, work / DATABASE, [*set_aside, *notes])
     copy = str(Path(project) / environment["AGENT_KPIS_CONFIG"])
     result.problems = [
         replace(problem, message=problem.message.replace(copy, str(config)))
         for problem in result.problems
     ]
     return result
+
+
+def check_input(data: Path, config: Path) -> None:
+    """The folders of a run are there, with what they must hold. Raises CannotRunError."""
+    if not data.is_dir():
+        raise CannotRunError(
+            f"No data folder {data}. Name the folder of your landing files with --data, "
+            "or make the story's with `kpi story --to data/story`."
+        )
+    check_config(config)
+
+
+def check_private(database: Path) -> list[str]:
+    """dbt can write its private database; one that is damaged is moved aside, with a note.
+
+    It holds nothing that a build does not make again. Raises CannotRunError where somebody has it
+    open.
+    """
+    if not database.exists():
+        return []
+    try:
+        duckdb.connect(str(database)).close()
+        return []
+    except duckdb.Error as error:
+        if holder := re.search(r"Conflicting lock is held in (.+?)\. ", str(error)):
+            raise CannotRunError(
+                f"{database} is open in another program: {holder[1]}. Close it there and run "
+                "again. It is dbt's own file; the one to read is the served copy."
+            ) from error
+        if isinstance(error, duckdb.IOException) and "Permission denied" in str(error):
+            raise CannotRunError(f"{database} may not be written by this user.") from error
+    aside = database.with_suffix(".damaged.duckdb")
+    os.replace(database, aside)
+    database.with_suffix(".duckdb.wal").unlink(missing_ok=True)
+    return [f"{database} was damaged and is now {aside.name}; everything is built anew."]
+
+
+def dbt_environment(data: Path, config: Path, work: Path, as_of: str) -> dict[str, str]:
+    """dbt's environment: where the data are, and that whatever it writes goes to `work`."""
+    return os.environ | {
+        "AGENT_KPIS_DATA": str(data.resolve()),
+        "AGENT_KPIS_CONFIG": inside_project(config, work),
+        "AGENT_KPIS_AS_OF": as_of,
+        "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
+        "DBT_TARGET_PATH": str((work / "target").resolve()),
+        "DBT_LOG_PATH": str((work / "logs").resolve()),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "PYTHONIOENCODING": "utf-8",
+    }
+
+
+def is_complete(work: Path) -> bool:
+    """The last build in `work` came to its end without an error or a failed test."""
+    try:
+        results = json.loads((work / RESULTS).read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all(result["status"] not in ("error", "fail", "skipped") for result in results)
 
 
 def follow(

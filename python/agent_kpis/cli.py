@@ -10,11 +10,15 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
-from agent_kpis.build import DATABASE, BuildResult, build
-from agent_kpis.contract import project_dir
+from agent_kpis.build import DATABASE, Problem, is_complete
 from agent_kpis.errors import CannotRunError
+from agent_kpis.history import only_run
+from agent_kpis.run import Settings, Stage, StepResult, Watcher, attempt, build_step, work_folder
+from agent_kpis.run import run as run_all
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -118,21 +122,24 @@ def report_load(summary: dict, to: Path) -> None:
 @out_option
 @as_of_option
 def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
-    """The whole run: dbt build, publish, scorecard."""
-    from agent_kpis.publish import publish
+    """The whole run: checks, dbt build, publish, report, alerts.
+
+    Until the last thing is written, what was published before stays as it is. A step that fails
+    ends the run.
+    """
     from agent_kpis.scorecard import show
 
-    started = time.monotonic()
-    result = run_build(data, config, out, as_of)
-    if result.exit_code:
-        sys.exit(result.exit_code)
-    written = publish(result.database, out)
-    show(written[0], console)
-    console.print(f"\nServed database  {written[0]}  (schemas input, facts, marts)")
-    console.print(f"Marts as parquet {out / 'marts'}  ({len(written) - 1} files)")
-    console.print(
-        f"[dim]{time.monotonic() - started:.0f} s, of which dbt {result.seconds:.0f} s[/dim]"
-    )
+    settings = Settings.of(data, config, out, as_of)
+    outcome = run_all(settings, Printer())
+    if not outcome.is_served:
+        kept = "What was published before is untouched." if (out / DATABASE).exists() else ""
+        stderr.print(f"Nothing was published. {kept}".rstrip())
+        sys.exit(outcome.exit_code)
+    show(out / DATABASE, console)
+    console.print(f"\nReport           {out / 'report.html'}")
+    console.print(f"Served database  {out / DATABASE}  (schemas input, facts, marts)")
+    console.print(f"Marts as parquet {out / 'marts'}")
+    sys.exit(outcome.exit_code)
 
 
 @cli.command("build")
@@ -142,7 +149,7 @@ def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
 @as_of_option
 def build_command(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
     """dbt build alone, into OUT's private database."""
-    sys.exit(run_build(data, config, out, as_of).exit_code)
+    sys.exit(one_build(Settings.of(data, config, out, as_of)).exit_code)
 
 
 @cli.command("publish")
@@ -154,8 +161,24 @@ def publish_command(out: Path) -> None:
     private = work_folder(out) / DATABASE
     if not private.is_file():
         raise CannotRunError(f"Nothing to publish: no {private}. Run `kpi build` first.")
-    for file in publish(private, out):
-        console.print(str(file))
+    if not is_complete(work_folder(out)):
+        raise CannotRunError(
+            f"The last build in {out} did not come to a good end, so it is not published. "
+            "Run `kpi build` again."
+        )
+    with only_run(out):
+        for path in publish(private, out):
+            console.print(str(path))
+
+
+@cli.command("history")
+@out_option
+@click.option("--last", type=int, default=14, show_default=True, help="So many runs.")
+def history_command(out: Path, last: int) -> None:
+    """The last runs: how they ended, how long they took, what they read and found."""
+    from agent_kpis.history import show
+
+    show(out, console, last)
 
 
 @cli.command()
@@ -198,10 +221,10 @@ def doctor_command(
     if data is None and (config or as_of):
         raise CannotRunError("--config and --as-of need --data: they are for a build.")
     if data is not None:
-        result = run_build(data, config, out, as_of)
-        if result.exit_code:
+        settings = Settings.of(data, config, out, as_of)
+        if one_build(settings).exit_code:
             raise CannotRunError("There is nothing to look at: the build failed.")
-        database = result.database
+        database = settings.private
     diagnosis = doctor.read(database)
     doctor.show(diagnosis, console)
     sys.exit(diagnosis.exit_code(strict))
@@ -291,41 +314,65 @@ def plan_command(
     )
 
 
-def work_folder(out: Path) -> Path:
-    """Where dbt's private database and artifacts are."""
-    return out / ".work"
-
-
-def run_build(data: Path, config: Path | None, out: Path, as_of: str | None) -> BuildResult:
-    """Build with progress, and say what went wrong."""
-    if config is None:
-        own = data / "config"
-        config = own if own.is_dir() else project_dir() / "seeds"
-    with progress_bar() as bar:
-        task = bar.add_task("dbt build: reading the project", total=None)
-
-        def advance(done: int, total: int, node: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"dbt build: {node[:40]}")
-
-        result = build(data, config, work_folder(out), as_of, advance)
-        bar.update(task, description="dbt build")
-    for note in result.notes:
-        console.print(f"[dim]note: {note}[/dim]", markup=True)
-    for problem in result.problems:
-        colour = "yellow" if problem.status == "warn" else "red"
-        word = {"warn": "warning", "fail": "test failed", "error": "error"}[problem.status]
-        stderr.print(f"[{colour}]{word}:[/{colour}] {problem.node}: ", end="")
-        stderr.print(problem.message, markup=False)
+def one_build(settings: Settings) -> StepResult:
+    """dbt build alone, with progress, and what went wrong."""
+    printer = Printer()
+    with only_run(settings.out):
+        started = time.monotonic()
+        printer.begin("dbt build")
+        result = attempt(build_step, Stage(settings), printer.advance)
+        printer.end("dbt build", time.monotonic() - started, result)
     if result.exit_code:
-        kept = "What was published before is untouched." if (out / DATABASE).exists() else ""
-        stderr.print(f"Nothing was published. {kept}".rstrip())
+        stderr.print("Nothing was published.")
     return result
 
 
+class Printer(Watcher):
+    """A run for people: a bar while a step goes on (in a terminal), a line when it has ended."""
+
+    def begin(self, step: str) -> None:
+        self.step = step
+        self.bar = progress_bar() if console.is_terminal else None
+        if self.bar:
+            self.task = self.bar.add_task(step, total=None)
+            self.bar.start()
+
+    def advance(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        if self.bar:
+            self.bar.update(
+                self.task, completed=done, total=total, description=f"{self.step}: {text[:40]}"
+            )
+
+    def end(self, step: str, seconds: float, result: StepResult) -> None:
+        if self.bar:
+            self.bar.stop()
+        if result.exit_code == 2 and not result.problems:
+            stderr.print(f"[red]could not run:[/red] {step}: ", end="")
+            stderr.print(result.summary, markup=False)
+        else:
+            said = f"{step:<14} {seconds:5.1f} s  {escape(result.summary)}".rstrip()
+            console.print(f"[dim]{said}[/dim]")
+        for note in result.notes:
+            console.print(f"[dim]note: {escape(note)}[/dim]")
+        for problem in result.problems:
+            print_problem(problem)
+
+
+def print_problem(problem: Problem) -> None:
+    colour = "yellow" if problem.status == "warn" else "red"
+    word = {"warn": "warning", "fail": "failed", "error": "error"}[problem.status]
+    stderr.print(f"[{colour}]{word}:[/{colour}] {problem.node}: ", end="")
+    stderr.print(problem.message, markup=False)
+
+
 def progress_bar() -> Progress:
-    """A bar in a terminal; nothing that scrolls in a log file."""
-    columns = [TextColumn("{task.description:<52}"), BarColumn(), MofNCompleteColumn()]
-    return Progress(*columns, TimeElapsedColumn(), console=console)
+    """A bar that goes when its step is over."""
+    columns = [
+        TextColumn("{task.description}", table_column=Column(width=56, no_wrap=True)),
+        BarColumn(),
+        MofNCompleteColumn(),
+    ]
+    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 
 def lines(name: str) -> Callable[[str], None]:
@@ -347,4 +394,5 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except click.exceptions.Abort:
+        stderr.print("stopped; what was published before is untouched")
         sys.exit(2)
