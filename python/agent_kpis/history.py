@@ -156,30 +156,27 @@ def show(out: Path, console: Console, last: int) -> None:
     runs, unreadable = read_runs(out)
     if not runs:
         raise CannotRunError(f"No runs in {out / FILE}. Run `kpi run` first.")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("started (UTC)", "took", "ended", "data as of", "rows", "rejected", "worst level"):
-        table.add_column(name, justify="right" if name in ("took", "rows", "rejected") else "left")
+        justify = "right" if name in ("took", "rows", "rejected") else "left"
+        table.add_column(name, justify=justify, no_wrap=True)
     for run in runs[-last:]:
         table.add_row(
-            f"{run.started_at:%Y-%m-%d %H:%M:%S}",
+            f"{run.started_at:%Y-%m-%d %H:%M}",
             duration(run.seconds) if run.seconds is not None else "",
-            ending(run),
-            (run.as_of or "").replace("T", " ").partition(".")[0],
+            coloured(run.status, STATUS_STYLE),
+            (run.as_of or "").partition("T")[0],
             f"{sum(run.rows.values()):,}" if run.rows else "",
             f"{sum(run.rejected.values()):,}" if run.rows else "",
             coloured(run.worst_level, STYLE) if run.worst_level else "",
         )
     console.print(table)
     for run in runs[-last:]:
-        if run.message:
-            console.print(f"{run.started_at:%Y-%m-%d %H:%M:%S}  {escape(run.message)}")
+        if run.status != "ok":
+            said = ": ".join(text for text in (run.step, run.message) if text)
+            console.print(f"{run.started_at:%Y-%m-%d %H:%M}  {escape(said)}")
     if unreadable:
         console.print(f"[dim]{unreadable} lines of {out / FILE} could not be read.[/dim]")
-
-
-def ending(run: RunRecord) -> str:
-    at = f" ({run.step})" if run.status != "ok" and run.step else ""
-    return coloured(run.status, STATUS_STYLE) + at
 
 
 def coloured(word: str, styles: dict[str, str]) -> str:
