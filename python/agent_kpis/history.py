@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,13 @@ from agent_kpis.errors import CannotRunError
 
 FILE = "runs.jsonl"
 LOCK = "run.lock"
+TABLE = """
+create table {name} (
+    run_id varchar, started_at timestamp, seconds double, status varchar, step varchar,
+    as_of timestamp, rows_read bigint, rows_rejected bigint, n_warnings bigint,
+    worst_level varchar, message varchar
+)
+"""
 STATUS_STYLE = {"ok": "green", "failed": "red", "could not run": "red", "interrupted": "yellow"}
 
 
@@ -143,6 +150,14 @@ def only_run(out: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_under_way(out: Path) -> bool:
+    try:
+        with FileLock(out / ".work" / LOCK, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 def who_holds(holder: Path) -> str:
     try:
         found = json.loads(holder.read_text(encoding="utf-8"))
@@ -156,6 +171,8 @@ def show(out: Path, console: Console, last: int) -> None:
     runs, unreadable = read_runs(out)
     if not runs:
         raise CannotRunError(f"No runs in {out / FILE}. Run `kpi run` first.")
+    if runs[-1].seconds is None and is_under_way(out):
+        runs[-1].status = "under way"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("started (UTC)", "took", "ended", "data as of", "rows", "rejected", "worst level"):
         justify = "right" if name in ("took", "rows", "rejected") else "left"
@@ -183,6 +200,28 @@ def coloured(word: str, styles: dict[str, str]) -> str:
     return f"[{styles.get(word, 'default')}]{escape(word)}[/]"
 
 
-def rows_for_table(out: Path) -> list[dict]:
-    """The runs as rows of the served table `checks.runs`."""
-    return [asdict(run) for run in read_runs(out)[0]]
+def write_table(con: duckdb.DuckDBPyConnection, name: str, out: Path) -> None:
+    """Every run before the one under way as a table, oldest first."""
+    runs, _ = read_runs(out)
+    if runs and runs[-1].seconds is None:
+        runs.pop()
+    con.execute(TABLE.format(name=name))
+    rows = [
+        (
+            run.run_id,
+            run.started_at.replace(tzinfo=None),
+            run.seconds,
+            run.status,
+            run.step,
+            run.as_of,
+            sum(run.rows.values()) if run.rows else None,
+            sum(run.rejected.values()) if run.rows else None,
+            run.warnings,
+            run.worst_level,
+            run.message,
+        )
+        for run in runs
+    ]
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        con.executemany(f"insert into {name} values ({marks})", rows)

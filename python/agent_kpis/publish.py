@@ -22,8 +22,10 @@ import duckdb
 
 from agent_kpis.build import DATABASE
 from agent_kpis.errors import CannotRunError
+from agent_kpis.history import write_table
 
 REPORT = "report.html"
+CHECKS = Path("checks", "checks.duckdb")
 MARTS = "marts"
 SERVED = ".served"
 CURRENT = "current"
@@ -56,11 +58,28 @@ def prepare(private: Path, out: Path) -> Path:
         with duckdb.connect(str(version / DATABASE)) as con:
             # Views over landing files would point at files that readers may not have.
             con.execute("drop schema if exists staging cascade")
+            add_checks(con, out)
             con.execute("checkpoint")
             for name in marts_of(con):
                 path = str(version / MARTS / f"{name}.parquet").replace("'", "''")
                 con.execute(f"copy marts.{name} to '{path}' (format parquet)")
     return version
+
+
+def add_checks(con: duckdb.DuckDBPyConnection, out: Path) -> None:
+    """The schema `checks`: what the checks of this run found, and the runs before it."""
+    con.execute("drop schema if exists checks cascade")
+    con.execute("create schema checks")
+    write_table(con, "checks.runs", out)
+    results = out / CHECKS
+    if results.is_file():
+        path = str(results).replace("'", "''")
+        con.execute(f"attach '{path}' as results (read_only)")
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = 'results'"
+        ).fetchall():
+            con.execute(f"create table checks.{name} as from results.{name}")
+        con.execute("detach results")
 
 
 def serve(version: Path, out: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -17,7 +18,8 @@ import pytest
 
 from agent_kpis.build import DATABASE, check_private
 from agent_kpis.errors import CannotRunError
-from agent_kpis.publish import CURRENT, MARTS, REPORT, SERVED, prepare, serve
+from agent_kpis.history import RunLog
+from agent_kpis.publish import CHECKS, CURRENT, MARTS, REPORT, SERVED, prepare, serve
 
 # A publisher: each version says its number in the database, in a mart and in the report.
 PUBLISHER = """
@@ -92,11 +94,27 @@ def test_the_served_copy_leaves_views_of_landing_files_out(tmp_path: Path) -> No
     put(private_database(tmp_path, 1), out, 1)
     with duckdb.connect(str(out / DATABASE), read_only=True) as con:
         schemas = con.execute("select distinct table_schema from information_schema.tables")
-        assert {name for (name,) in schemas.fetchall()} == {"marts", "input"}
+        assert {name for (name,) in schemas.fetchall()} == {"marts", "input", "checks"}
         tags = con.execute(
             "select tags from duckdb_databases() where database_name = 'agent_kpis'"
         ).fetchone()[0]
     assert tags["storage_version"].startswith("v1.4")
+
+
+def test_what_the_checks_found_and_the_runs_before_are_served(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / CHECKS).parent.mkdir(parents=True)
+    with duckdb.connect(str(out / CHECKS)) as con:
+        con.execute("create table failing_rows as select 'i-1' as row_key")
+    for number in (1, 2):
+        log = RunLog(out, Path("landing"), Path("seeds"))
+        log.begin("publish")
+        put(private_database(tmp_path, number), out, number)
+        with duckdb.connect(str(out / DATABASE), read_only=True) as con:
+            runs = con.execute("select status, rows_read, as_of from checks.runs").fetchall()
+            assert con.execute("from checks.failing_rows").fetchall() == [("i-1",)]
+        assert runs == [("ok", 7, datetime(2026, 4, 1, 12))] * (number - 1)
+        log.end("ok", rows={"events": 7}, rejected={"events": 0}, as_of="2026-04-01T12:00:00")
 
 
 def test_nothing_is_served_before_it_is_written(tmp_path: Path) -> None:
