@@ -1,0 +1,165 @@
+"""Dagster: the run as assets, its checks as asset checks, once a day. Needs the extra `dagster`.
+
+    landing  ->  every dbt model, its tests as asset checks  ->  marts_checked  ->  served  ->  alerts
+
+The checks of the landing files block dbt, dbt's tests and the checks of the marts block what is
+served, and where a step fails one message takes the place of the alerts. docs/orchestration.md
+says how to run it.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetSpec,
+    ConfigurableResource,
+    Definitions,
+    EnvVar,
+    Failure,
+    HookContext,
+    MaterializeResult,
+    ScheduleDefinition,
+    asset,
+    define_asset_job,
+    failure_hook,
+    in_process_executor,
+)
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+
+from agent_kpis.build import check_input, check_private, copies_of, dbt_environment, parse_as_of
+from agent_kpis.contract import entities, project_dir
+from agent_kpis.history import only_run
+from agent_kpis.run import STEPS, Settings, Stage, StepResult, Watcher, attempt
+
+NAME = "agent_kpis"
+EVERY_DAY = "0 6 * * *"
+
+
+class Folders(ConfigurableResource):
+    """Where the landing files and the configuration are, and where results go."""
+
+    data: str
+    config: str = ""
+    out: str = "out"
+    as_of: str = ""
+
+    def settings(self) -> Settings:
+        config = Path(self.config) if self.config else None
+        return Settings.of(Path(self.data), config, Path(self.out), self.as_of or None)
+
+
+class Translator(DagsterDbtTranslator):
+    """dbt's models, with the landing files above those that read them."""
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = manifest["nodes"].get(unique_id, {})
+        if node.get("resource_type") == "model" and "staging" in node["fqn"]:
+            return spec.replace_attributes(deps=[*spec.deps, "landing"])
+        return spec
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """dbt beside this Python on the path, and `values`, in the environment that dbt inherits."""
+    before = dict(os.environ)
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+    os.environ.update({**values, "PATH": beside})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def dbt_project() -> DbtProject:
+    """The project with its manifest, parsed anew where a file of it is newer."""
+    folder = project_dir().resolve()
+    project = DbtProject(folder, target_path=folder / ".kpi" / "dagster", profiles_dir=folder)
+    sources = [folder / "dbt_project.yml"]
+    for name in ("models", "macros", "seeds", "tests"):
+        sources += [path for path in (folder / name).rglob("*") if "python" not in path.parts]
+    made = project.manifest_path.stat().st_mtime if project.manifest_path.exists() else 0
+    if any(path.stat().st_mtime > made for path in sources):
+        project.manifest_path.parent.mkdir(parents=True, exist_ok=True)
+        with environment({"DBT_LOG_PATH": str(project.manifest_path.parent)}):
+            project.preparer.prepare(project)
+    return project
+
+
+PROJECT = dbt_project()
+
+
+def perform(context: AssetExecutionContext, folders: Folders, *steps: str) -> StepResult:
+    """Steps of `kpi run`, as that does them. Raises Failure with what is to be mended."""
+    stage = Stage(folders.settings())
+    with only_run(stage.settings.out):
+        for step in steps:
+            result = attempt(STEPS[step], stage, Watcher().advance)
+            for note in result.notes:
+                context.log.info(note)
+            for problem in result.problems:
+                context.log.warning(f"{problem.node}: {problem.message}")
+            if result.exit_code:
+                raise Failure(f"{step}: {result.summary}", allow_retries=False)
+    return result
+
+
+@dbt_assets(manifest=PROJECT.manifest_path, project=PROJECT, dagster_dbt_translator=Translator())
+def dbt_models(
+    context: AssetExecutionContext, dbt: DbtCliResource, folders: Folders
+) -> Iterator[Any]:
+    """dbt build over the landing files, into the private database of the run."""
+    settings = folders.settings()
+    check_input(settings.data, settings.config)
+    with only_run(settings.out):
+        for note in check_private(settings.private):
+            context.log.info(note)
+        moment = parse_as_of(settings.as_of)
+        told = dbt_environment(settings.data, settings.config, settings.work, moment)
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        try:
+            with environment(told):
+                target = Path(told["DBT_TARGET_PATH"])
+                yield from dbt.cli(arguments, context=context, target_path=target).stream()
+        finally:
+            shutil.rmtree(copies_of(settings.work), ignore_errors=True)
+
+
+@asset(deps=[dbt_models], group_name="served")
+def served(context: AssetExecutionContext, folders: Folders) -> MaterializeResult:
+    """The served database, the marts as parquet and the report, changed in one step."""
+    perform(context, folders, "publish", "report")
+    return MaterializeResult(metadata={"report": str(Path(folders.out) / "report.html")})
+
+
+job = define_asset_job(NAME, selection="*", executor_def=in_process_executor)
+
+defs = Definitions(
+    assets=[dbt_models, served],
+    jobs=[job],
+    schedules=[ScheduleDefinition(job=job, cron_schedule=EVERY_DAY, execution_timezone="UTC")],
+    resources={
+        "dbt": DbtCliResource(
+            project_dir=PROJECT, dbt_executable=str(Path(sys.executable).parent / "dbt")
+        ),
+        "folders": Folders(
+            data=EnvVar("AGENT_KPIS_DATA"),
+            config=os.environ.get("AGENT_KPIS_CONFIG", ""),
+            out=os.environ.get("AGENT_KPIS_OUT", "out"),
+            as_of=os.environ.get("AGENT_KPIS_AS_OF", ""),
+        ),
+    },
+)
