@@ -39,14 +39,6 @@ CONFIG: dict[str, Any] = {
         "tickColor": "var(--line)",
         "labelLimit": 130,
     },
-    "legend": {
-        "labelColor": "var(--ink)",
-        "titleColor": MUTED,
-        "labelFontSize": 12,
-        "labelLimit": 240,
-        "orient": "top",
-        "title": None,
-    },
     "text": {"color": "var(--ink)", "fontSize": 11},
 }
 GAP = {
@@ -90,12 +82,17 @@ class Chart:
     spec: dict[str, Any] | None = None
     note: str = ""
     missing: str = ""
+    legend: list[tuple[str, str]] = field(default_factory=list)
+    """What the colours mean, in HTML, which wraps where Vega's legends do not: colour, words."""
     below: list[Chart] = field(default_factory=list)
     """Charts over the same days; their numbers are in this one's table."""
 
 
 def _spec(chart: alt.TopLevelMixin, height: int) -> dict[str, Any]:
-    return chart.properties(width="container", height=height).to_dict(validate=False)
+    """As the page has it. Validating takes longer than all the rest: a test does."""
+    spec = chart.properties(width="container", height=height).to_dict(validate=False)
+    # The page's own configuration holds, and a schema's address is nothing to load.
+    return {name: part for name, part in spec.items() if name not in ("config", "$schema")}
 
 
 def _number(value: object) -> float | None:
@@ -200,7 +197,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
             color=alt.Color(
                 "p:N",
                 scale=alt.Scale(domain=parts, range=[colour for _, colour in GAP.values()]),
-                legend=alt.Legend(columns=2, symbolType="square"),
+                legend=None,
             ),
             order=alt.Order("o:Q"),
             tooltip=[
@@ -263,6 +260,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
         ),
         _spec(alt.layer(*layers), 220),
         note,
+        legend=[(colour, text) for text, colour in GAP.values()],
         below=[
             Chart(
                 f"{id}-csat",
@@ -732,7 +730,7 @@ def csat(agent: Agent, id: str) -> Chart:
             fill=alt.Fill(
                 "s:N",
                 scale=alt.Scale(domain=kinds, range=["var(--agent)", "var(--surface)"]),
-                legend=alt.Legend(symbolStrokeColor=AGENT, symbolSize=70),
+                legend=None,
             ),
             tooltip=[
                 alt.Tooltip("d:O", title="Week of"),
@@ -784,8 +782,9 @@ def csat(agent: Agent, id: str) -> Chart:
             ],
         ),
         _spec(alt.layer(*layers, data=_data(rows, columns)), 190),
-        "Point: the mean once all answers are in. Line: 95% limits. Short bar: what the answers so "
-        "far say, where more are to come; early answers are not like late ones.",
+        "Point: the mean once all answers are in, hollow where it is provisional. Line: 95% limits. "
+        "Short bar: what the answers so far say, where more are to come; early answers are not "
+        "like late ones.",
         below=[
             Chart(
                 f"{id}-response",
@@ -840,7 +839,7 @@ def escalation_reasons(agent: Agent, id: str) -> Chart:
                     domain=[words[name][0] for name in classes],
                     range=[words[name][1] for name in classes],
                 ),
-                legend=alt.Legend(columns=2, symbolType="square"),
+                legend=None,
             ),
             order=alt.Order("o:Q"),
             tooltip=[
@@ -876,6 +875,7 @@ def escalation_reasons(agent: Agent, id: str) -> Chart:
         ),
         _spec(bars, 220),
         "Warm colours, at the bottom: the agent could not help. Cool colours: wish, policy, plan.",
+        legend=[(words[name][1], words[name][0]) for name in classes],
     )
 
 

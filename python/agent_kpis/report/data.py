@@ -121,6 +121,14 @@ select agent_name, agent_version, valid_from, change_type, summary
 from facts.dim_agent_versions
 order by agent_name, valid_from
 """
+# What people achieved before launch, over all requests.
+BASELINE_KPIS = """
+select b.*, k.label, k.role, k.is_primary
+from marts.kpi_baselines as b
+inner join marts.dim_kpis as k on b.kpi = k.kpi
+where b.segment_type = 'all'
+order by b.agent_name, k.display_order
+"""
 GAP_WEEKS = f"""
 select *
 from marts.deflection_gap
@@ -285,6 +293,8 @@ class Agent:
     gap: Row | None = None
     balance: Row | None = None
     baseline: Row | None = None
+    """Of completion."""
+    baselines: list[Row] = field(default_factory=list)
     flagged: Flagged | None = None
     days: list[Row] = field(default_factory=list)
     indicators: list[Row] = field(default_factory=list)
@@ -335,6 +345,7 @@ class Report:
 _ONE = {"gap": GAPS, "balance": BALANCES, "health": HEALTH}
 _MANY = {
     "scorecard": READ,
+    "baselines": BASELINE_KPIS,
     "days": DAYS,
     "indicators": INDICATORS,
     "diagnosis": DIAGNOSIS,

@@ -46,10 +46,7 @@ from agent_kpis.scorecard import (
     why_no_value,
 )
 
-UNSIGNALLED = ("time_to_resolution", "cost_per_successful_outcome")
 KPIS = [kpi for kpi in SHOWN if kpi not in ("deflection_rate", "resolution_rate")]
-# Those with early signals first.
-LAYERED = sorted(KPIS, key=lambda kpi: (kpi in UNSIGNALLED, KPIS.index(kpi)))
 STATUS = {
     ("before_launch", True): ("before launch", "ok"),
     ("before_launch", False): ("before launch", "ok"),
@@ -183,7 +180,7 @@ def _section(agent: Agent, report: Report, place: int) -> dict[str, Any]:
             "gap": charts.deflection_gap(agent, f"{id}-gap"),
             "layers": [
                 chart
-                for kpi in LAYERED
+                for kpi in KPIS
                 if (chart := charts.both_layers(agent, kpi, labels.get(kpi, kpi), f"{id}-over-{kpi}"))
             ],
             "comparisons": [
@@ -235,7 +232,10 @@ def _section(agent: Agent, report: Report, place: int) -> dict[str, Any]:
 def _window(agent: Agent) -> str:
     row = agent.score(COMPLETION, agent.arm)
     if row is None:
-        return ""
+        if agent.baseline is None:
+            return ""
+        first, last = agent.baseline["window_start"], agent.baseline["window_end"]
+        return f"The baseline, people's requests of {first} to {last}"
     name = words.sentence_case(row["window_name"].replace("_", " "))
     return f"{name}: {row['window_start']} to {row['window_end']}"
 
@@ -243,10 +243,19 @@ def _window(agent: Agent) -> str:
 def _scores(agent: Agent) -> list[Score]:
     completion = agent.score(COMPLETION, agent.arm)
     n_mature = completion["n"] if completion else 0
+    if completion is None:
+        # Before launch: what people achieve is the baseline.
+        return [_score(row | _UNCOMPARED, 0, "human") for row in agent.baselines]
     rows = (agent.score(kpi, agent.arm) for kpi in SHOWN)
     # The KPIs first: deflection explains, it never is success.
     found = [_score(row, n_mature, agent.arm) for row in rows if row]
     return sorted(found, key=lambda score: score.is_context)
+
+
+_UNCOMPARED = {
+    name: None
+    for name in ("level", "level_direction", "provisional_value", "delta", "comparison_note")
+}
 
 
 def _score(row: Row, n_mature: int, arm: str) -> Score:

@@ -1,6 +1,6 @@
 (async () => {
   const { config, charts } = JSON.parse(document.getElementById("charts").textContent);
-  const options = { config, renderer: "svg", actions: false, defaultStyle: false };
+  const options = { mode: "vega-lite", config, renderer: "svg", actions: false, defaultStyle: false };
   for (const [id, spec] of Object.entries(charts)) {
     const place = document.getElementById(id);
     try {

@@ -23,6 +23,7 @@ DOINGS = {
     "no_data": "Wait for requests that are old enough to judge.",
     "no_reference": "Name a baseline or a holdout in agent_scopes.csv.",
 }
+BEFORE_LAUNCH = "Look below at what is written down before launch, and what is missing."
 SIDES = {"low": "too low", "high": "too high"}
 COMPARISONS = {
     "holdout": "holdout, same time",
@@ -120,12 +121,12 @@ def is_deflecting(agent: Agent) -> bool:
 def sentence(agent: Agent) -> str:
     """The numbers behind the verdict."""
     if agent.arm == "human":
-        row = agent.score(COMPLETION, "human")
+        row = agent.score(COMPLETION, "human") or agent.baseline
         if row is None or row["value"] is None:
             return "No request is old enough to be judged."
         return (
-            f"People completed {amount(row['value'], 'share')} of {row['n']:,} requests: what an "
-            "agent will have to match."
+            f"People completed {amount(row['value'], 'share')} of {row['n']:,} requests: that is "
+            "what an agent has to match."
         )
     row, deflection = agent.score(COMPLETION), agent.score("deflection_rate")
     if row["value"] is None:
@@ -150,8 +151,8 @@ def _facts(agent: Agent, worst: Row | None, level: str, as_of: datetime) -> list
     data_to = f"{as_of:%Y-%m-%d %H:%M} UTC"
     if worst is None:
         return [
-            ("Worst now", calm_in_words(agent)),
-            ("What to do", DOINGS.get(level, "")),
+            ("Now", calm_in_words(agent)),
+            ("What to do", BEFORE_LAUNCH if agent.arm == "human" else DOINGS.get(level, "")),
             ("Data to", data_to),
         ]
     days = (flagged.day - worst["opened_on"]).days
@@ -222,12 +223,12 @@ def who_people_are(agent: Agent) -> list[str]:
 def definitions_in_words(agent: Agent) -> str:
     """How much completion hangs on how long a resolution has to stand."""
     rates = [
-        f"{amount(row['task_completion_rate'], 'share')} at {_hours(row['window_hours'])}"
+        f"{amount(row['task_completion_rate'], 'share')} for {_hours(row['window_hours'])}"
         for row in agent.definitions
     ]
     if len(rates) < 2:
         return ""
-    return f"If a resolution had to stand that long, completion would be {listed(rates)}."
+    return f"Completion, if a resolution had to stand: {listed(rates)}."
 
 
 def _hours(hours: int) -> str:
