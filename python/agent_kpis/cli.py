@@ -196,6 +196,18 @@ def scorecard(out: Path, svg: Path | None) -> None:
         save_picture(served, svg)
 
 
+@cli.command("report")
+@out_option
+def report_command(out: Path) -> None:
+    """Write OUT/report.html, a page that needs nothing else, from the served database."""
+    from agent_kpis.report import write_report
+
+    started = time.monotonic()
+    file = write_report(out / DATABASE, out / "report.html", progress=lines("report"))
+    size = file.stat().st_size / 1e6
+    console.print(f"{file}  ({size:.1f} MB, {time.monotonic() - started:.0f} s)")
+
+
 @cli.command("doctor")
 @out_option
 @click.option(

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from agent_kpis.errors import CannotRunError
 
+# Worst first.
+LEVELS = ("catastrophic", "critical", "warning", "watch", "ok")
 STYLE = {"catastrophic": "bold red", "critical": "red", "warning": "yellow", "ok": "green"}
 
 
@@ -23,7 +25,9 @@ def amount(value: float, unit: str) -> str:
         return f"${value:,.2f}"
     if unit == "seconds":
         return duration(value)
-    return f"{value:.1f}"
+    if unit == "ms":
+        return f"{value:,.0f} ms"
+    return f"{value:,.1f}"
 
 
 def duration(seconds: float) -> str:

@@ -339,11 +339,7 @@ def table(rows: list[Row]) -> Table:
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("item", "status", "since", "owner"):
         found.add_column(name, no_wrap=name != "item")
-    groups: dict[tuple, list[str]] = {}
-    for row in rows:
-        key = (row["item_type"], row["status"], row["is_required"], row["defined_at"], row["owner"])
-        groups.setdefault(key, []).append(str(row["item"]))
-    for (item_type, status, is_required, since, owner), items in groups.items():
+    for (item_type, status, is_required, since, owner), items in grouped(rows).items():
         found.add_row(
             f"{TITLES[item_type]}[dim]{escape(counted(item_type, items))}[/dim]",
             STATUS[status, is_required],
@@ -351,6 +347,15 @@ def table(rows: list[Row]) -> Table:
             escape(str(owner or "")),
         )
     return found
+
+
+def grouped(rows: Iterable[Row]) -> dict[tuple, list[str]]:
+    """Items by what they have in common: kind, status, whether required, date and owner."""
+    groups: dict[tuple, list[str]] = {}
+    for row in rows:
+        key = (row["item_type"], row["status"], row["is_required"], row["defined_at"], row["owner"])
+        groups.setdefault(key, []).append(str(row["item"]))
+    return groups
 
 
 def counted(item_type: str, items: list[str]) -> str:

@@ -14,7 +14,8 @@ from rich.table import Table
 from agent_kpis.display import STYLE, amount, records, say, signed
 
 EPISODES = """
-select e.*, k.label, k.display_order, f.evaluation_date, f.value, f.delta, f.level, f.warning
+select e.*, k.label, k.display_order, f.evaluation_date, f.value, f.delta, f.level, f.warning,
+    f.action as action_now, f.cause as cause_now
 from marts.alert_episodes as e
 inner join marts.dim_kpis as k on e.kpi = k.kpi
 inner join marts.threshold_flags as f
@@ -113,9 +114,9 @@ def print_flagged(console: Console, found: Flagged) -> None:
             "marts.alert_episodes[/dim]",
         )
     if found.movement:
-        say(console, _movement(found.movement))
+        say(console, escape(movement_in_words(found.movement)))
     if found.release:
-        say(console, _release(found.release))
+        say(console, escape(release_in_words(found.release)))
 
 
 def _table(rows: list[dict]) -> Table:
@@ -138,7 +139,8 @@ def _table(rows: list[dict]) -> Table:
     return table
 
 
-def _movement(row: dict) -> str:
+def movement_in_words(row: dict) -> str:
+    """Which early signal moved before a KPI did, and by how many days."""
     return (
         f"First mover: {row['indicator'].lower()} moved {row['lead_days']} days before "
         f"{row['label'].lower()} did, on {row['moved_on']} (between {row['lead_days_lower']} and "
@@ -146,13 +148,24 @@ def _movement(row: dict) -> str:
     )
 
 
-def _release(row: dict) -> str:
-    name = f"Last release: {escape(row['agent_version'])}, {row['released_at']:%Y-%m-%d}"
-    verdict = VERDICTS[row["verdict"]] + ("" if row["is_decided"] else ", so far")
-    effect = ""
-    if row["effect"] is not None:
-        effect = f" {signed(row['effect'], row['unit'])}"
-        if row["lower_bound"] is not None:
-            limits = (signed(row[side], row["unit"]) for side in ("lower_bound", "upper_bound"))
-            effect += f" ({' to '.join(limits)})"
-    return f"{name}. {row['label']}{effect}: {verdict}."
+def release_in_words(row: dict) -> str:
+    """The last release and what became of its target."""
+    name = f"Last release: {row['agent_version']}, {row['released_at']:%Y-%m-%d}"
+    effect = effect_in_words(row)
+    return f"{name}. {row['label']}{effect and ' '}{effect}: {verdict_in_words(row)}."
+
+
+def verdict_in_words(row: dict) -> str:
+    """The verdict on a release; provisional while its time is not over."""
+    return VERDICTS[row["verdict"]] + ("" if row["is_decided"] else ", so far")
+
+
+def effect_in_words(row: dict) -> str:
+    """What a release did to a KPI, with limits; empty where nobody knows."""
+    if row["effect"] is None:
+        return ""
+    effect = signed(row["effect"], row["unit"])
+    if row["lower_bound"] is None:
+        return effect
+    limits = (signed(row[side], row["unit"]) for side in ("lower_bound", "upper_bound"))
+    return f"{effect} ({' to '.join(limits)})"

@@ -84,6 +84,21 @@ def early(row: dict, glue: str = " ") -> str:
     return f"early: {text}"
 
 
+def why_no_value(row: dict) -> str:
+    """Why a metric has no value."""
+    return WHY.get(row["note"]) or (row["level"] or "no_data").replace("_", " ")
+
+
+def why_no_difference(row: dict) -> str:
+    """Why there is no difference; empty where the comparison type says it."""
+    return WHY_NO_DIFFERENCE.get(row["comparison_note"], "")
+
+
+def priced(row: dict, n_mature: int) -> str:
+    """How many of the requests have prices."""
+    return f"{100 * row['n'] / n_mature:.0f}% priced"
+
+
 def cell(row: dict | None, n_mature: int, glue: str = " ") -> str:
     """Value with its interval; why there is none; the early reading in a line of its own.
 
@@ -92,13 +107,13 @@ def cell(row: dict | None, n_mature: int, glue: str = " ") -> str:
     if row is None:
         return ""
     if row["value"] is None:
-        text = f"[dim]{WHY.get(row['note'], row['level'].replace('_', ' '))}[/dim]"
+        text = f"[dim]{why_no_value(row)}[/dim]"
     else:
         text = amount(row["value"], row["unit"])
         if row["lower_bound"] is not None and row["upper_bound"] is not None:
             text += f"{glue}[dim]({interval(row)})[/dim]"
         if row["note"] == "partly_priced":
-            text += f"{glue}[yellow]{100 * row['n'] / n_mature:.0f}% priced[/yellow]"
+            text += f"{glue}[yellow]{priced(row, n_mature)}[/yellow]"
     ahead = early(row, glue)
     return f"{text}\n[cyan]{ahead}[/cyan]" if ahead else text
 
@@ -110,7 +125,7 @@ def reference_cells(row: dict | None, glue: str = " ") -> tuple[str, str]:
     """
     if row is None or row["kpi"] == "deflection_rate":
         return "", ""
-    reason = WHY_NO_DIFFERENCE.get(row["comparison_note"], "")
+    reason = why_no_difference(row)
     if row["is_withheld"] or row["comparison_type"] == "no_reference":
         return "-", f"- [dim]{reason}[/dim]" if reason else "-"
     people = "-"
@@ -238,6 +253,16 @@ left join marts.holdout_comparison as c
 where s.segment_type = 'all'
 order by s.agent_name, k.display_order
 """
+GAPS = """
+select
+    agent_name, n_mature as n, n_deflected - n_completed as gap, n_reopened as reopened,
+    n_abandoned as abandoned, n_resolved_late as late
+from intermediate.int_kpi_segments
+where arm = 'ai' and segment_type = 'all'
+"""
+BALANCES = "select * from marts.holdout_balance"
+BASELINES = "select * from marts.kpi_baselines where segment_type = 'all' and kpi = ?"
+COUNTS = "select * from intermediate.int_row_counts order by entity"
 
 
 def show(database: Path, console: Console) -> None:
@@ -245,19 +270,10 @@ def show(database: Path, console: Console) -> None:
     with reading(database) as con:
         as_of = con.execute("select as_of from intermediate.int_as_of").fetchone()[0]
         rows = records(con, READ)
-        gaps = records(
-            con,
-            "select agent_name, n_mature as n, n_deflected - n_completed as gap, "
-            "n_reopened as reopened, n_abandoned as abandoned, n_resolved_late as late "
-            "from intermediate.int_kpi_segments where arm = 'ai' and segment_type = 'all'",
-        )
-        balances = records(con, "select * from marts.holdout_balance")
-        baselines = records(
-            con,
-            "select * from marts.kpi_baselines where segment_type = 'all' and kpi = ?",
-            COMPLETION,
-        )
-        counts = records(con, "select * from intermediate.int_row_counts order by entity")
+        gaps = records(con, GAPS)
+        balances = records(con, BALANCES)
+        baselines = records(con, BASELINES, COMPLETION)
+        counts = records(con, COUNTS)
         flags = {agent: flagged(con, agent) for agent in {row["agent_name"] for row in rows}}
     if not any(row["n"] for row in rows):
         console.print("No mature interactions: nothing to score yet.\n")
@@ -270,7 +286,7 @@ def show(database: Path, console: Console) -> None:
         own = [row for row in rows if row["agent_name"] == agent]
         print_agent(console, own, as_of, balance, baseline)
         if gap and gap["n"]:
-            print_gap(console, gap)
+            say(console, gap_in_words(gap))
         print_legend(console, own)
         print_flagged(console, flags[agent])
         console.print()
@@ -360,12 +376,11 @@ def print_legend(console: Console, rows: list[dict]) -> None:
     say(console, f"[dim]{' '.join(said)}[/dim]")
 
 
-def print_gap(console: Console, gap: dict) -> None:
-    share = 100 * gap["gap"] / gap["n"]
-    say(
-        console,
-        f"{share:.1f}% of requests were deflected and not completed: {gap['reopened']:,} undone, "
-        f"{gap['abandoned']:,} abandoned, {gap['late']:,} too late.",
+def gap_in_words(gap: dict) -> str:
+    """How much of the deflection was no help, by cause."""
+    return (
+        f"{amount(gap['gap'] / gap['n'], 'share')} of requests were deflected and not completed: "
+        f"{gap['reopened']:,} undone, {gap['abandoned']:,} abandoned, {gap['late']:,} too late."
     )
 
 
