@@ -155,29 +155,15 @@ def build(
     work.mkdir(parents=True, exist_ok=True)
     results_file = work / "target" / "run_results.json"
     results_file.unlink(missing_ok=True)
-    environment = os.environ | {
-        "AGENT_KPIS_DATA": str(data.resolve()),
-        "AGENT_KPIS_CONFIG": inside_project(config, work),
-        "AGENT_KPIS_AS_OF": moment,
-        "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
-        "DBT_TARGET_PATH": str((work / "target").resolve()),
-        "DBT_LOG_PATH": str((work / "logs").resolve()),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "PYTHONIOENCODING": "utf-8",
-    }
-    project = str(project_dir())
-    command = [sys.executable, "-c", DBT, "--log-format", "json", "build"]
-    # Unit tests test the models, not the data: they belong to `dbt build` and CI.
-    command += ["--exclude-resource-type", "unit_test"]
-    command += ["--project-dir", project, "--profiles-dir", project]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-        cwd=project,
+    config_path = inside_project(config, work)
+    process = start_dbt(
+        # Unit tests test the models, not the data: they belong to `dbt build` and CI.
+        ["build", "--exclude-resource-type", "unit_test"],
+        work,
+        work / "target",
+        AGENT_KPIS_DATA=str(data.resolve()),
+        AGENT_KPIS_CONFIG=config_path,
+        AGENT_KPIS_AS_OF=moment,
     )
     try:
         messages, notes = follow(process, progress)
@@ -188,12 +174,37 @@ def build(
         reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
         raise CannotRunError(readable(reason))
     result = summarise(results_file, work / DATABASE, notes)
-    copy = str(Path(project) / environment["AGENT_KPIS_CONFIG"])
+    copy = str(project_dir() / config_path)
     result.problems = [
         replace(problem, message=problem.message.replace(copy, str(config)))
         for problem in result.problems
     ]
     return result
+
+
+def start_dbt(
+    arguments: Sequence[str], work: Path, target: Path, **environment: str
+) -> subprocess.Popen[str]:
+    """dbt on the private database in `work`, its artifacts in `target`; it logs JSON lines."""
+    project = str(project_dir())
+    command = [sys.executable, "-c", DBT, "--log-format", "json", *arguments]
+    return subprocess.Popen(
+        [*command, "--project-dir", project, "--profiles-dir", project],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=os.environ
+        | {
+            "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
+            "DBT_TARGET_PATH": str(target.resolve()),
+            "DBT_LOG_PATH": str((work / "logs").resolve()),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "PYTHONIOENCODING": "utf-8",
+        }
+        | environment,
+        cwd=project,
+    )
 
 
 def follow(
