@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import duckdb
+
 from agent_kpis.build import DATABASE, follow, readable, start_dbt
 from agent_kpis.errors import CannotRunError
 
@@ -24,6 +26,13 @@ def write_docs(work: Path, out: Path) -> Path:
             raise CannotRunError(
                 f"Nothing to document: no {needed}. Run `kpi run --out {out}` first."
             )
+    try:
+        duckdb.connect(str(database), read_only=True).close()
+    except duckdb.IOException as error:
+        raise CannotRunError(
+            f"{database} cannot be opened. Is a run under way in {out}? Then wait for its end. "
+            f"({str(error).splitlines()[0]})"
+        ) from error
     target = work / "docs"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -34,12 +43,8 @@ def write_docs(work: Path, out: Path) -> Path:
     code = process.wait()
     page = target / "static_index.html"
     if code or not page.is_file():
-        reason = "\n".join(messages[-20:])
-        if "Could not set lock" in reason:
-            raise CannotRunError(
-                f"{database} is in use: is a run under way in {out}? Try again when it has ended."
-            )
-        raise CannotRunError(readable(reason) or f"dbt ended with exit code {code}")
+        reason = readable("\n".join(messages[-20:]))
+        raise CannotRunError(reason or f"dbt ended with exit code {code}")
     os.replace(page, out / PAGE)
     shutil.rmtree(target)
     return out / PAGE

@@ -77,5 +77,5 @@ def test_exposures_are_complete(story: Build) -> None:
         assert exposure["maturity"]
         assert exposure["description"]
         assert exposure["label"]
-    weekly = {file for file in (REPOSITORY / "analyses").glob("weekly_review_*.sql")}
+    weekly = set((REPOSITORY / "analyses").glob("weekly_review_*.sql"))
     assert weekly == set(sources(EXPOSURES["weekly_review"]))
