@@ -157,7 +157,10 @@ def seen(
         assert built.returncode == 0, built.stdout
         code = "import pathlib, sys; from agent_kpis.publish import publish; "
         code += "publish(*map(pathlib.Path, sys.argv[1:]))"
+        held = (out / DATABASE).stat().st_ino
         subprocess.run([sys.executable, "-c", code, private, out], check=True)
+        # Clients cache what they have read, so they may not notice that their file was overwritten.
+        assert (out / DATABASE).stat().st_ino != held, "the served file is replaced, not written to"
         swapped.touch()
         found = {}
         for name, process in processes.items():
