@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,8 @@ DATABASE = "agent_kpis.duckdb"
 DBT = "from dbt.cli.main import cli; cli()"
 # Its standard input is a pipe from the run, so it ends with the run, however that ended.
 DBT_OF_A_RUN = (
-    "import os, sys, threading\n"
-    "def follow(): sys.stdin.buffer.read(); os._exit(1)\n"
+    "import os, threading\n"
+    "def follow(): os.read(0, 1); os._exit(1)\n"
     "threading.Thread(target=follow, daemon=True).start()\n"
 ) + DBT
 RESULTS = Path("target", "run_results.json")
@@ -158,21 +158,13 @@ def build(
     results_file = work / RESULTS
     results_file.unlink(missing_ok=True)
     set_aside = check_private(work / DATABASE)
-    environment = dbt_environment(data, config, work, moment)
-    project = str(project_dir())
-    command = [sys.executable, "-c", DBT_OF_A_RUN, "--log-format", "json", "build"]
-    # Unit tests test the models, not the data: they belong to `dbt build` and CI.
-    command += ["--exclude-resource-type", "unit_test"]
-    command += ["--project-dir", project, "--profiles-dir", project]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-        cwd=project,
+    inputs = dbt_inputs(data, config, work, moment)
+    process = start_dbt(
+        # Unit tests test the models, not the data: they belong to `dbt build` and CI.
+        ["build", "--exclude-resource-type", "unit_test"],
+        work,
+        work / "target",
+        inputs,
     )
     try:
         messages, notes = follow(process, progress)
@@ -183,7 +175,7 @@ def build(
         reason = "\n".join(messages[-20:]) or f"dbt ended with exit code {code}"
         raise CannotRunError(readable(reason))
     result = summarise(results_file, work / DATABASE, [*set_aside, *notes])
-    copy = str(Path(project) / environment["AGENT_KPIS_CONFIG"])
+    copy = str(project_dir() / inputs["AGENT_KPIS_CONFIG"])
     result.problems = [
         replace(problem, message=problem.message.replace(copy, str(config)))
         for problem in result.problems
@@ -226,18 +218,42 @@ def check_private(database: Path) -> list[str]:
     return [f"{database} was damaged and is now {aside.name}; everything is built anew."]
 
 
-def dbt_environment(data: Path, config: Path, work: Path, as_of: str) -> dict[str, str]:
-    """dbt's environment: where the data are, and that whatever it writes goes to `work`."""
-    return os.environ | {
+def dbt_inputs(data: Path, config: Path, work: Path, as_of: str) -> dict[str, str]:
+    """What dbt's environment says of the data, the configuration and the moment of a run."""
+    return {
         "AGENT_KPIS_DATA": str(data.resolve()),
         "AGENT_KPIS_CONFIG": inside_project(config, work),
         "AGENT_KPIS_AS_OF": as_of,
+    }
+
+
+def dbt_outputs(work: Path, target: Path) -> dict[str, str]:
+    """dbt's environment so that whatever it writes goes to `work`, and its artifacts to `target`."""
+    return {
         "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
-        "DBT_TARGET_PATH": str((work / "target").resolve()),
+        "DBT_TARGET_PATH": str(target.resolve()),
         "DBT_LOG_PATH": str((work / "logs").resolve()),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "PYTHONIOENCODING": "utf-8",
     }
+
+
+def start_dbt(
+    arguments: Sequence[str], work: Path, target: Path, inputs: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """dbt on the private database in `work`; it logs JSON lines, and ends with this process."""
+    project = str(project_dir())
+    command = [sys.executable, "-c", DBT_OF_A_RUN, "--log-format", "json", *arguments]
+    return subprocess.Popen(
+        [*command, "--project-dir", project, "--profiles-dir", project],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **inputs, **dbt_outputs(work, target)},
+        cwd=project,
+    )
 
 
 def is_complete(work: Path) -> bool:

@@ -181,6 +181,16 @@ def history_command(out: Path, last: int) -> None:
     show(out, console, last)
 
 
+@cli.command("docs")
+@out_option
+def docs_command(out: Path) -> None:
+    """Write OUT/docs.html: every table and column described, in one file that opens offline."""
+    from agent_kpis.docs import write_docs
+
+    page = write_docs(work_folder(out), out)
+    console.print(f"{page}  ({page.stat().st_size / 1e6:.1f} MB, opens offline)")
+
+
 @cli.command()
 @out_option
 @click.option("--svg", type=click.Path(path_type=Path), help="Also save it as a picture.")

@@ -36,7 +36,7 @@ from dagster import (
 )
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
-from agent_kpis.build import check_input, check_private, copies_of, dbt_environment, parse_as_of
+from agent_kpis.build import check_input, check_private, copies_of, dbt_inputs, dbt_outputs, parse_as_of
 from agent_kpis.contract import entities, project_dir
 from agent_kpis.history import only_run
 from agent_kpis.run import STEPS, Settings, Stage, StepResult, Watcher, attempt
@@ -128,12 +128,12 @@ def dbt_models(
         for note in check_private(settings.private):
             context.log.info(note)
         moment = parse_as_of(settings.as_of)
-        told = dbt_environment(settings.data, settings.config, settings.work, moment)
+        inputs = dbt_inputs(settings.data, settings.config, settings.work, moment)
+        target = settings.work / "target"
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         try:
-            with environment(told):
-                target = Path(told["DBT_TARGET_PATH"])
-                yield from dbt.cli(arguments, context=context, target_path=target).stream()
+            with environment(inputs | dbt_outputs(settings.work, target)):
+                yield from dbt.cli(arguments, context=context, target_path=target.resolve()).stream()
         finally:
             shutil.rmtree(copies_of(settings.work), ignore_errors=True)
 

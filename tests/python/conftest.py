@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from agent_kpis.story import write_story
 from strategies import bulk_history
-from support import REPOSITORY
+from support import copy_project
 from warehouse import LAYERS, Build, Replay, dbt, write_config, write_landing
 
 
@@ -38,12 +37,7 @@ def story(story_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Build
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project to which a team adds its own."""
-    copy = tmp_path / "project"
-    for folder in ("models", "macros", "tests", "seeds", "analyses"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("python"))
-    for file in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(REPOSITORY / file, copy)
-    return copy
+    return copy_project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,15 @@ def code_blocks(text: str, language: str) -> list[str]:
 def readme_blocks(language: str) -> list[str]:
     """The README's code blocks of a language, so that tests run what users read."""
     return code_blocks((REPOSITORY / "README.md").read_text(encoding="utf-8"), language)
+
+
+def copy_project(to: Path) -> Path:
+    """What dbt needs of the repository, so that a test may write to it."""
+    for folder in ("models", "macros", "tests", "seeds", "analyses"):
+        shutil.copytree(REPOSITORY / folder, to / folder, ignore=shutil.ignore_patterns("python"))
+    for file in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(REPOSITORY / file, to)
+    return to
 
 
 def load_script(name: str) -> ModuleType:
