@@ -144,7 +144,8 @@ def digest(
     if rows:
         facts["As known on"] = str(max(row["evaluation_date"] for row in rows))
     facts["Report"] = link
-    agents = ", ".join(dict.fromkeys(plain(change.series[0]) for change in ordered))
+    names = list(dict.fromkeys(plain(change.series[0]) for change in ordered))
+    agents = ", ".join(names) if len(names) <= 3 else f"{len(names)} agents"
     return Message(
         title=f"{worst.upper() or 'CLEARED'}: {len(ordered)} alerts of {agents}",
         body="\n".join(
