@@ -201,7 +201,12 @@ class Team:
 
     def run(self, *episodes: dict[str, Any], hours: float = 1, **given: Any) -> Delivery:
         self.now += timedelta(hours=hours)
-        database = served(self.out, list(episodes))
+        served(self.out, list(episodes))
+        return self.send(**given)
+
+    def send(self, **given: Any) -> Delivery:
+        """Over the database that is there."""
+        database = self.out / "agent_kpis.duckdb"
         return send_alerts(database, self.config, self.out, **self._shared(**given))
 
     def blocked(self, step: str, summary: str = "", hours: float = 1, **given: Any) -> Delivery:
