@@ -128,6 +128,15 @@ def test_a_server_that_says_nothing_may_have_taken_it(team: Team, server: Server
     assert team.ledger("select may_be_repeat from messages order by 1") == [(0,), (1,)]
 
 
+def test_an_attempt_that_may_have_arrived_is_in_the_record_of_the_one_that_did(
+    team: Team, server: Server
+) -> None:
+    team.environment[DESK] += "&rto=0.2"
+    server.answers, server.slow = [0], 0.4
+    assert team.run(episode()).sent == 1
+    assert team.ledger("select state, attempts, may_be_repeat from messages") == [("sent", 2, 1)]
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

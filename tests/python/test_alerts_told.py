@@ -263,6 +263,13 @@ def test_corrected_data_without_the_episode_end_it(team: Team, server: Server) -
     assert team.run().sent == 0
 
 
+def test_corrected_data_that_take_back_an_end_open_it_again(team: Team, server: Server) -> None:
+    team.run(episode())
+    team.run(episode(cleared_on=date(2026, 7, 5)))
+    assert team.run(episode("warning", cleared_on=None)).sent == 1
+    assert server.texts()[0].startswith("WARNING: CSAT low")
+
+
 def test_a_new_episode_of_the_same_metric_is_told_beside_the_end_of_the_old(
     team: Team, server: Server
 ) -> None:

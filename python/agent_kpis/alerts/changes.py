@@ -82,13 +82,11 @@ def incident_messages(
     Returned with what needs no message: what cleared inside an incident that goes on.
     """
     opened = [c for c in changes if c.kind == "opened" and not (c.told and c.told.is_open)]
-    alone = set()
-    if len(opened) <= route.digest_above:
-        alone = {change.key for change in opened}
-    else:
+    rest = []
+    if len(opened) > route.digest_above:
         overall = [change for change in opened if change.episode.is_overall]
-        alone = {change.key for change in overall[: route.digest_above]}
-    fresh = {change.key for change in opened} - alone
+        rest = [c for c in opened if c not in overall[: route.digest_above]]
+    fresh = {change.key for change in rest}
     shared = [
         c for c in changes if c.key in fresh or (c.told and c.told.is_open and c.told.incident)
     ]

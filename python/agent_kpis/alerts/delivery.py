@@ -44,12 +44,17 @@ _QUIET = ("apprise", "urllib3")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one message: `sent`, `failed` (it did not arrive) or `unknown` (it may have)."""
+    """Of one message: `sent`, `failed` (it did not arrive) or `unknown` (it may have).
+
+    `may_pass`: another attempt may help.
+    """
 
     state: str
     answer: str
     attempts: int = 1
     may_pass: bool = False
+    may_be_repeat: bool = False
+    """An attempt before the last one may have arrived."""
 
 
 class Target:
@@ -121,7 +126,7 @@ def deliver(
         outcome = target.send(message)
         attempts += 1
         if outcome.state == "sent":
-            return Outcome("sent", outcome.answer, attempts), spent
+            return Outcome("sent", outcome.answer, attempts, may_be_repeat=uncertain), spent
         uncertain = uncertain or outcome.state == "unknown"
         spent += clock() - begun
         if not outcome.may_pass or spent + wait > patience:

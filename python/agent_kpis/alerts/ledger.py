@@ -140,13 +140,21 @@ class Ledger:
             )
         return int(cursor.lastrowid)
 
-    def end(self, message: int, state: str, attempts: int, answer: str, now: datetime) -> None:
+    def end(
+        self,
+        message: int,
+        state: str,
+        attempts: int,
+        answer: str,
+        now: datetime,
+        may_be_repeat: bool = False,
+    ) -> None:
         """Write down what became of it, and with it what its target knows."""
         with self._transaction():
             self._con.execute(
-                "update messages set state = ?, attempts = ?, answer = ?, ended_at = ?"
-                " where message_id = ?",
-                [state, attempts, answer, now.isoformat(), message],
+                "update messages set state = ?, attempts = ?, answer = ?, ended_at = ?,"
+                " may_be_repeat = may_be_repeat or ? where message_id = ?",
+                [state, attempts, answer, now.isoformat(), may_be_repeat, message],
             )
             target, route = self._con.execute(
                 "select target, route from messages where message_id = ?", [message]

@@ -241,7 +241,14 @@ class _Run:
             record = ledger.begin(known_as, route.name, message.title, message.items, self.now)
             outcome, spent = deliver(target, message, left, self.sleep)
             left -= spent
-            ledger.end(record, outcome.state, outcome.attempts, outcome.answer, self.now)
+            ledger.end(
+                record,
+                outcome.state,
+                outcome.attempts,
+                outcome.answer,
+                self.now,
+                outcome.may_be_repeat,
+            )
             if outcome.state == "sent":
                 sent += 1
                 continue
