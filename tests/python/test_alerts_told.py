@@ -376,6 +376,14 @@ def _segment(name: str) -> dict[str, str]:
     return {"episode_id": name, "segment_type": "task_type", "segment": f"type_{name[1:]}"}
 
 
+def test_a_shared_incident_is_as_bad_as_its_worst_is_now(pager: Team, server: Server) -> None:
+    first, second, third = many(3, "warning")
+    pager.run(episode("catastrophic", **_segment("s0")), second, third)
+    assert incidents(server) == [("trigger", "agent-kpis-more-s0", "critical")]
+    pager.run(first, episode("critical", **_segment("s1")), third)
+    assert incidents(server) == [("trigger", "agent-kpis-more-s0", "error")]
+
+
 def test_one_more_while_a_shared_incident_is_open_has_its_own(pager: Team, server: Server) -> None:
     pager.run(*many(3))
     assert incidents(server) == [("trigger", "agent-kpis-more-s0", "error")]
