@@ -145,7 +145,8 @@ def read_answer(heard: list[str]) -> Outcome:
         code = int(status[-1])
         passing = code >= 500 or code in PASSING
         state = "unknown" if code in GATEWAY else "failed"
-        return Outcome(state, f"HTTP {code}", may_pass=passing)
+        refused = "" if code >= 400 else ", but not accepted"
+        return Outcome(state, f"HTTP {code}{refused}", may_pass=passing)
     mail = re.findall(r"\((\d{3}), b|was refused: (\d{3})", text)
     if mail:
         code = int(mail[-1][0] or mail[-1][1])
