@@ -82,11 +82,10 @@ def incident_messages(
     Returned with what needs no message: what cleared inside an incident that goes on.
     """
     opened = [c for c in changes if c.kind == "opened" and not (c.told and c.told.is_open)]
-    rest = []
+    fresh = set()
     if len(opened) > route.digest_above:
-        overall = [change for change in opened if change.episode.is_overall]
-        rest = [c for c in opened if c not in overall[: route.digest_above]]
-    fresh = {change.key for change in rest}
+        overall = [change.key for change in opened if change.episode.is_overall]
+        fresh = {change.key for change in opened} - set(overall[: route.digest_above])
     shared = [
         c for c in changes if c.key in fresh or (c.told and c.told.is_open and c.told.incident)
     ]

@@ -144,10 +144,11 @@ def digest(
     if rows:
         facts["As known on"] = str(max(row["evaluation_date"] for row in rows))
     facts["Report"] = link
+    number = f"{len(ordered)} alert{'s' if len(ordered) > 1 else ''}"
     names = list(dict.fromkeys(plain(change.series[0]) for change in ordered))
     agents = ", ".join(names) if len(names) <= 3 else f"{len(names)} agents"
     return Message(
-        title=f"{worst.upper() or 'CLEARED'}: {len(ordered)} alerts of {agents}",
+        title=f"{worst.upper() or 'CLEARED'}: {number} of {agents}",
         body="\n".join(
             [
                 f"{'; '.join(parts)}. {asked}".rstrip(),

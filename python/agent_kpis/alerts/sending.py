@@ -21,7 +21,7 @@ from agent_kpis.alerts.delivery import PATIENCE, Target, deliver
 from agent_kpis.alerts.episodes import Episode, read_episodes
 from agent_kpis.alerts.ledger import Item, Ledger, Told, opened
 from agent_kpis.alerts.messages import BLOCKED_KEY, Message, blocked, unblocked
-from agent_kpis.alerts.routes import LEVELS, Route, in_force, read_routes, severity
+from agent_kpis.alerts.routes import Route, in_force, read_routes, severity
 from agent_kpis.errors import CannotRunError
 
 REPORT_VARIABLE = "AGENT_KPIS_REPORT_URL"
@@ -289,6 +289,3 @@ def _link(environment: Mapping[str, str], out: Path) -> str:
 def _utc(now: datetime | None) -> datetime:
     moment = now or datetime.now(UTC)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-__all__ = ["LEVELS", "Delivery", "clear_data_alert", "send_alerts", "send_data_alert"]
