@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -19,6 +20,9 @@ from agent_kpis.errors import CannotRunError
 from agent_kpis.history import only_run
 from agent_kpis.run import Settings, Stage, StepResult, Watcher, attempt, build_step, work_folder
 from agent_kpis.run import run as run_all
+
+if TYPE_CHECKING:
+    from agent_kpis.alerts import Delivery
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -216,6 +220,92 @@ def report_command(out: Path) -> None:
     file = write_report(out / DATABASE, out / "report.html", progress=lines("report"))
     size = file.stat().st_size / 1e6
     console.print(f"{file}  ({size:.1f} MB, {time.monotonic() - started:.0f} s)")
+
+
+@cli.command("alert")
+@out_option
+@data_option
+@config_option
+@click.option("--dry-run", is_flag=True, help="Print the messages; send and record nothing.")
+@click.option("--strict", is_flag=True, help="Exit code 2 where a route has no address.")
+@click.option(
+    "--exit-level",
+    type=click.Choice(["warning", "critical", "catastrophic"]),
+    is_flag=False,
+    flag_value="warning",
+    default=None,
+    help="The exit code tells the worst level that is open, from this one on (alone: warning).",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    help="Seconds a route may take for attempts that fail.",
+)
+def alert_command(
+    out: Path,
+    data: Path,
+    config: Path | None,
+    dry_run: bool,
+    strict: bool,
+    exit_level: str | None,
+    patience: float,
+) -> None:
+    """Tell the routes of alert_routes.csv what opened, got worse or cleared.
+
+    Reads the served database in OUT. The address of route on_call is the environment variable
+    AGENT_KPIS_ROUTE_ON_CALL, a URL of apprise (slack://, pagerduty://, mailto://); where it is not
+    set, the messages are printed. What was told to whom is in OUT/alerts.sqlite, without addresses.
+    AGENT_KPIS_REPORT_URL is the link in the messages. --data only names the configuration, as for
+    kpi run.
+
+    \b
+    Exit codes:
+      0   fine
+      1   messages were not delivered; the next run tries again
+      2   could not run, or a route has no proper address
+      11  warning is the worst level that is open      (with --exit-level)
+      12  critical                                     (with --exit-level)
+      13  catastrophic                                 (with --exit-level)
+    """
+    from agent_kpis.alerts import send_alerts
+
+    served = out / DATABASE
+    if not served.is_file():
+        raise CannotRunError(f"No served database {served}. Run `kpi run` first.")
+    delivery = send_alerts(
+        served,
+        Settings.of(data, config, out).config,
+        out,
+        dry_run=dry_run,
+        patience=patience,
+        say=lambda text: console.print(text, markup=False),
+    )
+    report_delivery(delivery, strict)
+    sys.exit(delivery.exit_code(exit_level, strict))
+
+
+def report_delivery(delivery: Delivery, strict: bool = False) -> None:
+    """Print what became of the messages, and what is to mend."""
+    numbers = {
+        "sent": delivery.sent,
+        "printed": delivery.printed,
+        "waiting": delivery.waiting,
+        "open and told before": delivery.skipped,
+    }
+    shown = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+    console.print(f"Alerts: {shown or 'nothing to tell'}")
+    for mistake in delivery.mistakes:
+        stderr.print("[red]error:[/red] ", end="")
+        stderr.print(mistake, markup=False)
+    for sentence in delivery.undelivered:
+        stderr.print("[red]not delivered:[/red] ", end="")
+        stderr.print(sentence, markup=False)
+    if delivery.without_address:
+        colour = "red" if strict else "dim"
+        names = ", ".join(delivery.without_address)
+        stderr.print(f"[{colour}]No address in the environment: {names}[/{colour}]")
 
 
 @cli.command("doctor")

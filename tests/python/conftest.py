@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_kpis.story import write_story
+from alerting import ON_CALL, Server, Team, web_server
 from strategies import bulk_history
 from support import copy_project
 from warehouse import LAYERS, Build, Replay, dbt, write_config, write_landing
@@ -77,3 +79,32 @@ def replay(history_build: tuple[Build, Path]) -> Replay:
 def full_replay(history_build: tuple[Build, Path]) -> Replay:
     """The same with the Python models and what reads them."""
     return Replay(*history_build, layers=LAYERS, with_python=True)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A web server on this machine, where Slack and PagerDuty lead, too; nothing waits its turn."""
+    import apprise
+    from apprise.plugins import pagerduty
+
+    with web_server() as found:
+        for schema in ("json", "slack", "pagerduty", "mailto"):
+            monkeypatch.setattr(apprise.plugins.N_MGR[schema], "request_rate_per_sec", 0)
+        slack = apprise.plugins.N_MGR["slack"]
+        monkeypatch.setattr(slack, "webhook_url", f"http://{found.host}/slack")
+        events = f"http://{found.host}/v2/enqueue"
+        monkeypatch.setitem(pagerduty.PAGERDUTY_API_LOOKUP, "us", events)
+        yield found
+
+
+@pytest.fixture
+def team(tmp_path: Path, server: Server) -> Team:
+    """A team with one route, to a chat."""
+    return Team(tmp_path, server)
+
+
+@pytest.fixture
+def pager(tmp_path: Path, server: Server) -> Team:
+    """A team whose route leads to PagerDuty."""
+    rows = (",warning,on_call,lead,2026-01-01,24,2",)
+    return Team(tmp_path, server, *rows, **{ON_CALL: "pagerduty://r0utingkeysecret@ap1keysecret"})

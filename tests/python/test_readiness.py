@@ -328,6 +328,7 @@ def test_rows_that_make_no_sense_stop_the_build(tmp_path: Path) -> None:
         {"minimum_level": "watch", "route": "https://x.y"},
         {"minimum_level": "watch", "route": "On-Call"},
         {"minimum_level": "watch"},
+        {"minimum_level": "watch", "route": "desk_3", "renotify_hours": 0, "digest_above": 0},
     ]
     reviews = [
         {"agent_name": "atlas", "weekday": "sunday"},
@@ -349,7 +350,7 @@ def test_rows_that_make_no_sense_stop_the_build(tmp_path: Path) -> None:
         for result in results
         if result["status"] == "fail"
     } == {
-        "alert_routes_holds_its_rules": 3,
+        "alert_routes_holds_its_rules": 5,
         "alert_routes_is_complete": 1,
         "weekly_reviews_holds_its_rules": 1,
         "weekly_reviews_is_complete": 1,
