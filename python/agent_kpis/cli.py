@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent_kpis.build import DATABASE, BuildResult, build
 from agent_kpis.contract import project_dir
 from agent_kpis.errors import CannotRunError
+
+if TYPE_CHECKING:
+    from agent_kpis.quality import Report
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -291,6 +296,55 @@ def plan_command(
     )
 
 
+@cli.group()
+def check() -> None:
+    """Quality gates around the build: exit code 1 where something critical failed."""
+
+
+@check.command("landing")
+@data_option
+@config_option
+@out_option
+def check_landing_command(data: Path, config: Path | None, out: Path) -> None:
+    """Before dbt: are the landing files whole, current, and like those of yesterday?"""
+    from agent_kpis import quality
+
+    history, note = quality.read_profile(work_folder(out))
+    report = quality.check_landing(data, config_folder(data, config), history, lines("check"))
+    sys.exit(show_checks(report, out, note))
+
+
+@check.command("marts")
+@data_option
+@config_option
+@out_option
+def check_marts_command(data: Path, config: Path | None, out: Path) -> None:
+    """After dbt: are the marts in OUT's private database plausible?"""
+    from agent_kpis import quality
+
+    history, note = quality.read_profile(work_folder(out))
+    database = work_folder(out) / DATABASE
+    report = quality.check_marts(database, config_folder(data, config), history, lines("check"))
+    sys.exit(show_checks(report, out, note))
+
+
+def show_checks(report: Report, out: Path, note: str = "") -> int:
+    """Write what the checks found, print what failed, and return the exit code."""
+    from agent_kpis import quality
+
+    folder = quality.write_report(report, out)
+    for text in filter(None, [note, *report.notes]):
+        console.print(f"[dim]note: {escape(text)}[/dim]")
+    quality.show(report, folder, console)
+    return report.exit_code
+
+
+def config_folder(data: Path, config: Path | None) -> Path:
+    """The configuration that was named, else the one beside the data, else the project's."""
+    own = data / "config"
+    return config or (own if own.is_dir() else project_dir() / "seeds")
+
+
 def work_folder(out: Path) -> Path:
     """Where dbt's private database and artifacts are."""
     return out / ".work"
@@ -298,9 +352,7 @@ def work_folder(out: Path) -> Path:
 
 def run_build(data: Path, config: Path | None, out: Path, as_of: str | None) -> BuildResult:
     """Build with progress, and say what went wrong."""
-    if config is None:
-        own = data / "config"
-        config = own if own.is_dir() else project_dir() / "seeds"
+    config = config_folder(data, config)
     with progress_bar() as bar:
         task = bar.add_task("dbt build: reading the project", total=None)
 
