@@ -493,6 +493,19 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert told[-1] == "judging"
 
 
+def test_answers_still_to_come_are_not_answers_lost(rows: Rows, tmp_path: Path) -> None:
+    """Whoever answers does so five days later: of the last week's surveys few have."""
+    for row in rows["surveys"]:
+        if row["score"] is not None:
+            row["responded_at"] = row["sent_at"] + timedelta(days=5)
+            if row["responded_at"] > NOW:
+                row["responded_at"] = row["score"] = None
+    report = landing(tmp_path, rows)
+    assert failed(report) == set()
+    (result,) = [r for r in report.results if r.check == "filled_shift" and r.table == "surveys"]
+    assert result.observed == pytest.approx(0, abs=0.01)
+
+
 def test_the_story_passes(story_folder: Path) -> None:
     """Its silent week and its broken tool are in the past."""
     report = check_landing(story_folder, SEEDS)

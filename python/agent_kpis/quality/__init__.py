@@ -5,6 +5,7 @@ Great Expectations judges what DuckDB measured; the limits are `quality_checks.c
 
 from __future__ import annotations
 
+from agent_kpis.quality.judging import judge
 from agent_kpis.quality.landing import check_landing
 from agent_kpis.quality.limits import CHECKS, read_limits
 from agent_kpis.quality.marts import check_marts
@@ -19,6 +20,7 @@ __all__ = [
     "check_landing",
     "check_marts",
     "in_order",
+    "judge",
     "read_limits",
     "read_profile",
     "show",

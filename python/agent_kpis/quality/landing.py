@@ -19,7 +19,7 @@ from agent_kpis.build import readable
 from agent_kpis.contract import Column, Entity, entities
 from agent_kpis.errors import CannotRunError
 from agent_kpis.quality.engine import macros
-from agent_kpis.quality.judge import Measurement, Mix, Point, judge
+from agent_kpis.quality.judging import Measurement, Mix, Point, judge
 from agent_kpis.quality.limits import LANDING, Limit, Limits, read_limits
 from agent_kpis.quality.profile import Profile, folder_name
 from agent_kpis.quality.report import Report

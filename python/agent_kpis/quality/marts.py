@@ -14,7 +14,7 @@ import duckdb
 
 from agent_kpis.contract import entities
 from agent_kpis.errors import CannotRunError
-from agent_kpis.quality.judge import Measurement, Point, judge
+from agent_kpis.quality.judging import Measurement, Point, judge
 from agent_kpis.quality.limits import MARTS, Limits, read_limits
 from agent_kpis.quality.profile import Profile
 from agent_kpis.quality.report import Report
