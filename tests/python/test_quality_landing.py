@@ -414,7 +414,9 @@ def test_limits_in_force_are_those_of_the_data(rows: Rows, tmp_path: Path) -> No
 
 
 def test_little_data_does_not_cry(tmp_path: Path) -> None:
-    few = {name: rows[::40] for name, rows in WHOLE.items()}
+    few = {name: copy.deepcopy(rows[::40]) for name, rows in WHOLE.items()}
+    for row in few["interactions"][-8:]:
+        row["channel"] = "fax"
     report = landing(tmp_path, few)
     assert failed(report) == set()
     unjudged = [r for r in report.results if r.observed is None]

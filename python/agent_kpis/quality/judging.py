@@ -129,7 +129,7 @@ def _failing_rows(m: Measurement, above: dict[str, list[Point]]) -> pd.DataFrame
     import pandas as pd
 
     if m.rows is not None:
-        return _keyed(m.rows())
+        return m.rows()
     unit = CHECKS[m.check].unit
     found = [point for point in next(iter(above.values())) if point.key]
     cells = [(point.key, amount(point.observed, unit)) for point in found]
@@ -281,17 +281,3 @@ def _expect_mix(mix: Mix, limit: Limit) -> tuple[list[Point], dict[str, list[Poi
         for name, result in zip(limit.set, found, strict=True)
     }
     return [point], above
-
-
-def _keyed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that should not be there, each by its key."""
-    import pandas as pd
-
-    _context()
-    import great_expectations.expectations as gxe
-
-    frame = rows.assign(fault="unreadable")
-    expectation = gxe.ExpectColumnValuesToBeNull(column="fault", meta={"number": 0})
-    (result,) = _validate(frame, [expectation], ["row_key", "value"])
-    found = pd.DataFrame(result.result["unexpected_index_list"])
-    return found.reindex(columns=["row_key", "value"])

@@ -105,7 +105,6 @@ def check_landing(
         try:
             for name in entities():
                 landing.read(name, progress)
-            # Lazily measured: the failing rows are fetched only when a limit is passed.
             tell(progress, "judging")
             results, failing = judge(landing.measurements())
         except duckdb.Error as error:
