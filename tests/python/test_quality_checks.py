@@ -72,6 +72,8 @@ def test_the_description_names_every_check() -> None:
     (seed,) = yaml.safe_load(path.read_text())["seeds"]
     text = next(c["description"] for c in seed["columns"] if c["name"] == "check_name")
     assert set(re.findall(r"`(\w+)`", text)) == set(CHECKS)
+    page = (REPOSITORY / "docs" / "quality_checks.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` ", page, re.MULTILINE)) == set(CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +230,12 @@ def test_a_divergence_of_many_rows_is_that_of_their_shares() -> None:
 
     assert divergence(1_000_000) == pytest.approx(0.549306, abs=1e-5)  # (ln 3) / 2
     assert divergence(1_000) == pytest.approx(0.549306, abs=1e-3)
+
+
+def test_a_mix_of_nothing_is_not_judged() -> None:
+    mix = Mix({}, {"a": 3})
+    (result,), _ = judge([Measurement("mix_shift", "events", "reason", limit(0, 1), mix=mix)])
+    assert (result.passed, result.observed) == (True, None)
 
 
 def test_nothing_to_judge_gives_nothing() -> None:

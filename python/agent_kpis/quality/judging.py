@@ -78,7 +78,7 @@ def judge(measurements: Iterable[Measurement]) -> tuple[list[CheckResult], pd.Da
     failed = _expect_at_most(points, [m.limit for m in measured])
     results, failing = [], [pd.DataFrame(columns=ROW_COLUMNS, dtype="string")]
     for m, judged, above in zip(measured, points, failed, strict=True):
-        if m.mix and m.mix.n >= m.limit.minimum_n:
+        if m.mix and m.mix.n >= max(m.limit.minimum_n, 1):
             judged, above = _expect_mix(m.mix, m.limit)
         results.append(_result(m, judged, above))
         if any(above.values()):
@@ -97,7 +97,7 @@ def _result(m: Measurement, judged: Sequence[Point], above: dict[str, list[Point
     check, limit = CHECKS[m.check], m.limit
     passed = [name for name, points in above.items() if points]
     # The worst limit that was passed, else the nearest.
-    severity = passed[-1] if passed else next(iter(limit.set))
+    severity = passed[-1] if passed else next(iter(limit.given))
     if not judged:
         n = m.mix.n if m.mix else max((point.n for point in m.points), default=0)
         needs = f"{n:,.0f} to judge by, minimum_n is {limit.minimum_n:,.0f}"
@@ -107,7 +107,7 @@ def _result(m: Measurement, judged: Sequence[Point], above: dict[str, list[Point
         observed, says, n_failing = worst.observed, worst.says, 0
         says = says.replace("{observed}", amount(observed, check.unit))
     if passed:
-        most = amount(limit.set[severity], check.unit)
+        most = amount(limit.given[severity], check.unit)
         says += f" ({severity} above {most}). {check.mend}"
         n_failing = m.n_failing or len(above[passed[0]])
     return CheckResult(
@@ -118,7 +118,7 @@ def _result(m: Measurement, judged: Sequence[Point], above: dict[str, list[Point
         severity,
         not passed,
         observed,
-        limit.set[severity],
+        limit.given[severity],
         says,
         n_failing,
     )
@@ -198,8 +198,8 @@ def _validate(frame: pd.DataFrame, expectations: list[Any], keys: Sequence[str] 
         suite = gx.ExpectationSuite(name="limits", expectations=expectations)
         found = batch.validate(suite, result_format=result_format).results
     for result in found:
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(result.exception_info["exception_message"])
+        if not result.result:  # it could not be worked out
+            raise RuntimeError(str(result.exception_info))
     # In the order of the suite, whatever order they were worked out in.
     by_meta = {r.expectation_config.meta["number"]: r for r in found}
     return [by_meta[number] for number in range(len(expectations))]
@@ -241,7 +241,7 @@ def _expect_at_most(
         )
         for number, name in enumerate(SEVERITIES)
     ]
-    above: list[dict[str, list[Point]]] = [{name: [] for name in limit.set} for limit in limits]
+    above: list[dict[str, list[Point]]] = [{name: [] for name in limit.given} for limit in limits]
     if rows:
         found = _validate(frame, expectations, ["number", "place"])
         for name, result in zip(SEVERITIES, found, strict=True):
@@ -272,12 +272,12 @@ def _expect_mix(mix: Mix, limit: Limit) -> tuple[list[Point], dict[str, list[Poi
             severity=name,
             meta={"number": number},
         )
-        for number, (name, value) in enumerate(limit.set.items())
+        for number, (name, value) in enumerate(limit.given.items())
     ]
     found = _validate(frame, expectations)
     point = Point(float(found[0].result["observed_value"]), _mix_says(mix))
     above = {
         name: [] if result.success else [point]
-        for name, result in zip(limit.set, found, strict=True)
+        for name, result in zip(limit.given, found, strict=True)
     }
     return [point], above

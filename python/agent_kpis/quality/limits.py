@@ -116,7 +116,7 @@ class Limit:
     effective_from: datetime
 
     @property
-    def set(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """The limits that are set, the lower one first."""
         limits = {"warning": self.warning, "critical": self.critical}
         return {name: value for name, value in limits.items() if value is not None}
