@@ -23,6 +23,7 @@ from agent_kpis.run import run as run_all
 
 if TYPE_CHECKING:
     from agent_kpis.alerts import Delivery
+    from agent_kpis.quality import Report
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -424,6 +425,49 @@ def plan_command(
         csat_effects or (plan.CSAT_EFFECT,),
         plan.checked_power(power),
     )
+
+
+@cli.group()
+def check() -> None:
+    """Quality gates around the build: exit code 1 where something critical failed."""
+
+
+@check.command("landing")
+@data_option
+@config_option
+@out_option
+def check_landing_command(data: Path, config: Path | None, out: Path) -> None:
+    """Before dbt: are the landing files whole, current, and like those of yesterday?"""
+    from agent_kpis import quality
+
+    history, note = quality.read_profile(work_folder(out))
+    report = quality.check_landing(data, Settings.of(data, config, out).config, history, lines("check"))
+    sys.exit(show_checks(report, out, note))
+
+
+@check.command("marts")
+@data_option
+@config_option
+@out_option
+def check_marts_command(data: Path, config: Path | None, out: Path) -> None:
+    """After dbt: are the marts in OUT's private database plausible?"""
+    from agent_kpis import quality
+
+    history, note = quality.read_profile(work_folder(out))
+    database = work_folder(out) / DATABASE
+    report = quality.check_marts(database, Settings.of(data, config, out).config, history, lines("check"))
+    sys.exit(show_checks(report, out, note))
+
+
+def show_checks(report: Report, out: Path, note: str = "") -> int:
+    """Write what the checks found, print what failed, and return the exit code."""
+    from agent_kpis import quality
+
+    folder = quality.write_report(report, out)
+    for text in filter(None, [note, *report.notes]):
+        console.print(f"[dim]note: {escape(text)}[/dim]")
+    quality.show(report, folder, console)
+    return report.exit_code
 
 
 def one_build(settings: Settings) -> StepResult:

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from agent_kpis.loaders.event_log import load_event_log
 from agent_kpis.loaders.tau2 import load_tau2
+from agent_kpis.quality import check_landing, check_marts
 from support import REPOSITORY, shared_data
 from warehouse import Build, dbt
 
@@ -255,3 +256,15 @@ def test_loading_again_gives_the_same_facts(bpi13: Build, tmp_path: Path) -> Non
     assert again.returncode == 0, again.output
     ((n,),) = duckdb.execute(f"select count(*) from '{tmp_path}/data/events.parquet'").fetchall()
     assert n == bpi13.value("select count(*) from input.input_events")
+
+
+@pytest.mark.parametrize("name", ["tau2", "bpi13"])
+def test_the_default_limits_stop_neither(name: str, request: pytest.FixtureRequest) -> None:
+    """Runs of a benchmark on a few days, and a log whose last weeks only close what was open."""
+    build: Build = request.getfixturevalue(name)
+    data = build.folder / "data"
+    landing = check_landing(data, data / "config")
+    marts = check_marts(build.database, data / "config")
+    assert len(landing.results) > 20
+    assert len(marts.results) > 4
+    assert [result.message for result in landing.critical + marts.critical] == []

@@ -159,9 +159,9 @@ def write_config(
     """Writes every configuration CSV to the folder `to`.
 
     `rows` holds, by file, rows as column: value; what a row lacks is left empty, `owner` and
-    `effective_from` are filled in. A file without rows has its header only, save `thresholds`:
-    its default profile is taken over from the project's seeds. Raises LoadError where a file or a
-    column is not part of a configuration.
+    `effective_from` are filled in. A file without rows has its header only, save `thresholds` and
+    `quality_checks`: the default profile and the limits of the project's seeds. Raises LoadError
+    where a file or a column is not part of a configuration.
     """
     columns = seed_columns()
     unknown = sorted(set(rows) - set(columns))
@@ -170,7 +170,11 @@ def write_config(
             f"config: no such file {', '.join(map(repr, unknown))}; there are: "
             + ", ".join(sorted(columns))
         )
-    contents = {"thresholds": default_thresholds(), **rows}
+    contents = {
+        "thresholds": default_thresholds(),
+        "quality_checks": default_rows("quality_checks"),
+        **rows,
+    }
     for name, file_rows in contents.items():
         for row in file_rows:
             extra = sorted(set(row) - set(columns[name]))
@@ -193,12 +197,17 @@ def write_config(
 
 def default_thresholds() -> list[dict[str, str]]:
     """The default profile of the project's seeds, without owner and date."""
-    path = project_dir() / "seeds" / "thresholds.csv"
+    rows = default_rows("thresholds")
+    return [row for row in rows if row["threshold_profile"] == "default"]
+
+
+def default_rows(name: str) -> list[dict[str, str]]:
+    """A file of the project's seeds, without owner and date."""
+    path = project_dir() / "seeds" / f"{name}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return [
             {k: v for k, v in row.items() if k not in ("owner", "effective_from")}
             for row in csv.DictReader(file)
-            if row["threshold_profile"] == "default"
         ]
 
 
