@@ -228,7 +228,7 @@ def dbt_inputs(data: Path, config: Path, work: Path, as_of: str) -> dict[str, st
 
 
 def dbt_outputs(work: Path, target: Path) -> dict[str, str]:
-    """dbt's environment so that whatever it writes goes to `work`, and its artifacts to `target`."""
+    """dbt's environment so that it writes to `work` only, and its artifacts to `target`."""
     return {
         "AGENT_KPIS_DATABASE": str((work / DATABASE).resolve()),
         "DBT_TARGET_PATH": str(target.resolve()),

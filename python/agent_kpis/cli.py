@@ -54,6 +54,14 @@ as_of_option = click.option(
     metavar="TIME",
     help="Speak for this moment (UTC, ISO 8601). Default: the latest event in the data.",
 )
+exit_level_option = click.option(
+    "--exit-level",
+    type=click.Choice(["warning", "critical", "catastrophic"]),
+    is_flag=False,
+    flag_value="warning",
+    default=None,
+    help="The exit code tells the worst level that is open, from this one on (alone: warning).",
+)
 to_option = click.option(
     "--to", type=click.Path(path_type=Path), required=True, help="Folder to write to."
 )
@@ -126,7 +134,10 @@ def report_load(summary: dict, to: Path) -> None:
 @config_option
 @out_option
 @as_of_option
-def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
+@exit_level_option
+def run(
+    data: Path, config: Path | None, out: Path, as_of: str | None, exit_level: str | None
+) -> None:
     """The whole run: checks, dbt build, publish, report, alerts.
 
     Until the last thing is written, what was published before stays as it is. A step that fails
@@ -144,7 +155,7 @@ def run(data: Path, config: Path | None, out: Path, as_of: str | None) -> None:
     console.print(f"\nReport           {out / 'report.html'}")
     console.print(f"Served database  {out / DATABASE}  (schemas input, facts, marts)")
     console.print(f"Marts as parquet {out / 'marts'}")
-    sys.exit(outcome.exit_code)
+    sys.exit(outcome.exit_code or outcome.delivery.exit_code(exit_level))
 
 
 @cli.command("build")
@@ -229,14 +240,7 @@ def report_command(out: Path) -> None:
 @config_option
 @click.option("--dry-run", is_flag=True, help="Print the messages; send and record nothing.")
 @click.option("--strict", is_flag=True, help="Exit code 2 where a route has no address.")
-@click.option(
-    "--exit-level",
-    type=click.Choice(["warning", "critical", "catastrophic"]),
-    is_flag=False,
-    flag_value="warning",
-    default=None,
-    help="The exit code tells the worst level that is open, from this one on (alone: warning).",
-)
+@exit_level_option
 @click.option(
     "--patience",
     type=click.FloatRange(min=0),
@@ -441,7 +445,8 @@ def check_landing_command(data: Path, config: Path | None, out: Path) -> None:
     from agent_kpis import quality
 
     history, note = quality.read_profile(work_folder(out))
-    report = quality.check_landing(data, Settings.of(data, config, out).config, history, lines("check"))
+    settings = Settings.of(data, config, out)
+    report = quality.check_landing(data, settings.config, history, lines("check"))
     sys.exit(show_checks(report, out, note))
 
 
@@ -454,8 +459,8 @@ def check_marts_command(data: Path, config: Path | None, out: Path) -> None:
     from agent_kpis import quality
 
     history, note = quality.read_profile(work_folder(out))
-    database = work_folder(out) / DATABASE
-    report = quality.check_marts(database, Settings.of(data, config, out).config, history, lines("check"))
+    settings = Settings.of(data, config, out)
+    report = quality.check_marts(settings.private, settings.config, history, lines("check"))
     sys.exit(show_checks(report, out, note))
 
 

@@ -10,34 +10,35 @@ says how to run it.
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
     AssetExecutionContext,
-    AssetKey,
     AssetSpec,
     ConfigurableResource,
     Definitions,
     EnvVar,
     Failure,
-    HookContext,
     MaterializeResult,
     ScheduleDefinition,
     asset,
     define_asset_job,
-    failure_hook,
     in_process_executor,
 )
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
-from agent_kpis.build import check_input, check_private, copies_of, dbt_inputs, dbt_outputs, parse_as_of
-from agent_kpis.contract import entities, project_dir
+from agent_kpis.build import (
+    check_input,
+    check_private,
+    copies_of,
+    dbt_inputs,
+    dbt_outputs,
+    parse_as_of,
+)
+from agent_kpis.contract import project_dir
 from agent_kpis.history import only_run
 from agent_kpis.run import STEPS, Settings, Stage, StepResult, Watcher, attempt
 
@@ -133,7 +134,9 @@ def dbt_models(
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         try:
             with environment(inputs | dbt_outputs(settings.work, target)):
-                yield from dbt.cli(arguments, context=context, target_path=target.resolve()).stream()
+                yield from dbt.cli(
+                    arguments, context=context, target_path=target.resolve()
+                ).stream()
         finally:
             shutil.rmtree(copies_of(settings.work), ignore_errors=True)
 

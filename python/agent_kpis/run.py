@@ -11,13 +11,20 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent_kpis import history
-from agent_kpis.build import DATABASE, BuildResult, Problem, build, check_input
+from agent_kpis.build import DATABASE, BuildResult, Problem, build, check_input, parse_as_of
 from agent_kpis.contract import project_dir
 from agent_kpis.errors import CannotRunError
 from agent_kpis.publish import REPORT, prepare, serve
+
+if TYPE_CHECKING:
+    from agent_kpis import quality
+    from agent_kpis.alerts import Delivery
 
 Advance = Callable[[str, int | None, int | None], None]
 
@@ -64,9 +71,10 @@ class Stage:
     """What the steps of one run hand on."""
 
     settings: Settings
-    profile: dict | None = None  # of the landing files and marts, for the next run to compare with
+    profiles: list[quality.Profile] = field(default_factory=list)  # what the next run compares with
     version: Path | None = None  # written, not yet served
     is_served: bool = False
+    delivery: Delivery | None = None
 
 
 class Watcher:
@@ -83,6 +91,46 @@ def work_folder(out: Path) -> Path:
     return out / ".work"
 
 
+def landing_checks_step(stage: Stage, advance: Advance) -> StepResult:
+    from agent_kpis import quality
+
+    settings = stage.settings
+    check_input(settings.data, settings.config)
+    before, note = quality.read_profile(settings.work)
+    return of_checks(
+        stage, quality.check_landing(settings.data, settings.config, before, advance), note
+    )
+
+
+def mart_checks_step(stage: Stage, advance: Advance) -> StepResult:
+    from agent_kpis import quality
+
+    settings = stage.settings
+    before, _ = quality.read_profile(settings.work)
+    return of_checks(stage, quality.check_marts(settings.private, settings.config, before, advance))
+
+
+def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResult:
+    from agent_kpis import quality
+
+    folder = quality.write_report(report, stage.settings.out)
+    stage.profiles.append(report.profile)
+    problems = [
+        Problem(
+            f"{result.check} of {'.'.join(filter(None, (result.table, result.column)))}",
+            "fail" if result.severity == "critical" else "warn",
+            result.message,
+        )
+        for result in quality.in_order(report.results)
+        if not result.passed
+    ]
+    notes = [text for text in (note, *report.notes) if text]
+    if rows := len(report.failing_rows):
+        notes.append(f"{rows:,} failing rows are in {folder / 'failing_rows.csv'}")
+    judged = sum(result.observed is not None for result in report.results)
+    return StepResult(report.exit_code, counted(f"{judged} checks", problems), problems, notes)
+
+
 def build_step(stage: Stage, advance: Advance) -> StepResult:
     settings = stage.settings
     result = build(settings.data, settings.config, settings.work, settings.as_of, told(advance))
@@ -94,15 +142,17 @@ def told(advance: Advance) -> Callable[[int, int, str], None]:
 
 
 def of_build(result: BuildResult) -> StepResult:
-    counted = [f"{result.nodes} models and tests"]
-    for name, found in (
-        ("error", result.errors),
-        ("failed test", result.failures),
-        ("warning", result.warnings),
-    ):
-        if found:
-            counted.append(f"{len(found)} {name}{'s' if len(found) > 1 else ''}")
-    return StepResult(result.exit_code, ", ".join(counted), result.problems, result.notes)
+    summary = counted(f"{result.nodes} models and tests", result.problems)
+    return StepResult(result.exit_code, summary, result.problems, result.notes)
+
+
+def counted(what: str, problems: list[Problem]) -> str:
+    """What was looked at, and how many of its problems are of which kind."""
+    words = [what]
+    for status, name in (("error", "error"), ("fail", "failure"), ("warn", "warning")):
+        if n := sum(problem.status == status for problem in problems):
+            words.append(f"{n} {name}{'s' if n > 1 else ''}")
+    return ", ".join(words)
 
 
 def publish_step(stage: Stage, advance: Advance) -> StepResult:
@@ -113,19 +163,75 @@ def publish_step(stage: Stage, advance: Advance) -> StepResult:
 
 def report_step(stage: Stage, advance: Advance) -> StepResult:
     """Write the report of what was just written, then serve both."""
+    from agent_kpis.quality import write_profile
     from agent_kpis.report import write_report
 
+    settings = stage.settings
     write_report(stage.version / DATABASE, stage.version / REPORT, advance)
-    serve(stage.version, stage.settings.out)
+    serve(stage.version, settings.out)
     stage.is_served = True
+    if stage.profiles:
+        write_profile(settings.work, reduce(or_, stage.profiles))
     return StepResult()
+
+
+def alerts_step(stage: Stage, advance: Advance) -> StepResult:
+    """Tell the routes. Without addresses nothing is sent, and how to see the messages is said."""
+    from agent_kpis.alerts import clear_data_alert, send_alerts
+
+    settings = stage.settings
+    notes: list[str] = []
+    told: dict[str, Any] = {"say": notes.append, "print_unaddressed": False}
+    cleared = clear_data_alert(settings.config, settings.out, **told)
+    advance("what opened, got worse or cleared")
+    delivery = send_alerts(settings.out / DATABASE, settings.config, settings.out, **told)
+    stage.delivery = delivery
+    if delivery.without_address:
+        notes.append(
+            f"{delivery.printed} messages about {delivery.worst_level or 'ok'} were not sent: no "
+            f"address in {' and '.join(delivery.without_address)}. `kpi alert --dry-run` prints "
+            "them, docs/alerts.md says more."
+        )
+    problems = [Problem("alerts", "error", text) for text in delivery.mistakes]
+    problems += [
+        Problem("alerts", "fail", text) for text in {*cleared.undelivered, *delivery.undelivered}
+    ]
+    sent = cleared.sent + delivery.sent
+    exit_code = cleared.exit_code() or delivery.exit_code()
+    return StepResult(exit_code, f"{sent} sent" if sent else "nothing sent", problems, notes)
+
+
+def data_alert(settings: Settings, step: str, result: StepResult) -> list[str]:
+    """Tell the routes that alerts are blocked, and by what; what there is to say about that."""
+    from agent_kpis.alerts import send_data_alert
+
+    serious = [problem for problem in result.problems if problem.status != "warn"]
+    found = [f"{problem.node}: {problem.message}" for problem in serious] or [result.summary]
+    notes: list[str] = []
+    try:
+        delivery = send_data_alert(
+            settings.config,
+            settings.out,
+            step,
+            "\n".join(found),
+            say=notes.append,
+            print_unaddressed=False,
+        )
+    except CannotRunError as error:
+        return [f"nobody was told of this: {error}"]
+    if delivery.sent:
+        notes.append(f"{delivery.sent} routes were told that alerts are blocked.")
+    return [*notes, *delivery.mistakes, *delivery.undelivered]
 
 
 Step = Callable[[Stage, Advance], StepResult]
 STEPS: dict[str, Step] = {
+    "landing checks": landing_checks_step,
     "dbt build": build_step,
+    "mart checks": mart_checks_step,
     "publish": publish_step,
     "report": report_step,
+    "alerts": alerts_step,
 }
 
 
@@ -136,6 +242,7 @@ class Outcome:
     exit_code: int
     step: str
     is_served: bool
+    delivery: Delivery | None = None
 
 
 def run(
@@ -144,10 +251,10 @@ def run(
     """Every step in order, until one fails.
 
     Raises CannotRunError where the run could not even begin: another one is under way in `out`, or
-    a folder is missing.
+    the time is none.
     """
     watcher = watcher or Watcher()
-    check_input(settings.data, settings.config)
+    parse_as_of(settings.as_of)
     with history.only_run(settings.out):
         log = history.RunLog(settings.out, settings.data, settings.config)
         stage = Stage(settings)
@@ -157,6 +264,8 @@ def run(
             watcher.begin(step)
             started = time.monotonic()
             result = attempt(do, stage, watcher.advance)
+            if result.exit_code and not stage.is_served:
+                result.notes += data_alert(settings, step, result)
             seconds = time.monotonic() - started
             watcher.end(step, seconds, result)
             warnings += sum(problem.status == "warn" for problem in result.problems)
@@ -164,9 +273,9 @@ def run(
             if result.exit_code:
                 status = "failed" if result.exit_code == 1 else "could not run"
                 log.end(status, warnings=warnings, message=first_words(result))
-                return Outcome(result.exit_code, step, stage.is_served)
+                return Outcome(result.exit_code, step, stage.is_served, stage.delivery)
         log.end("ok", warnings=warnings, **history.found_in(settings.out / DATABASE))
-    return Outcome(0, step, stage.is_served)
+    return Outcome(0, step, stage.is_served, stage.delivery)
 
 
 def attempt(do: Step, stage: Stage, advance: Advance) -> StepResult:

@@ -76,11 +76,12 @@ def send_alerts(
     say: Say = print,
     patience: float = PATIENCE,
     sleep: Callable[[float], None] = time.sleep,
+    print_unaddressed: bool = True,
 ) -> Delivery:
     """Tell the routes of `config` what changed in the served `database` since they were told.
 
     `out` keeps the ledger. `say` is called with a line of text for whatever there is to say,
-    messages without an address included. Raises CannotRunError where a file cannot be read.
+    messages without an address included (unless `print_unaddressed` is off). Raises CannotRunError where a file cannot be read.
     """
     found = read_episodes(database)
     moment = _utc(now)
@@ -100,7 +101,7 @@ def send_alerts(
             messages, quiet = chat_messages(changes, route, link), []
         return _Composed(messages, quiet, skipped)
 
-    run = _Run(out, environment, moment, dry_run, say, patience, sleep)
+    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
     delivery = run.over(routes, compose, found.episodes)
     delivery.worst_level = found.worst_level
     return delivery
@@ -119,6 +120,7 @@ def send_data_alert(
     say: Say = print,
     patience: float = PATIENCE,
     sleep: Callable[[float], None] = time.sleep,
+    print_unaddressed: bool = True,
 ) -> Delivery:
     """A check or the build failed: say once that KPI alerts are blocked, and by what.
 
@@ -135,7 +137,8 @@ def send_data_alert(
             return _Composed([blocked(step, summary, what_to_do)])
         return _Composed([], skipped=1)
 
-    return _Run(out, environment, moment, dry_run, say, patience, sleep).over(routes, compose)
+    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
+    return run.over(routes, compose)
 
 
 def clear_data_alert(
@@ -148,6 +151,7 @@ def clear_data_alert(
     say: Say = print,
     patience: float = PATIENCE,
     sleep: Callable[[float], None] = time.sleep,
+    print_unaddressed: bool = True,
 ) -> Delivery:
     """The checks and the build passed: tell whoever heard that KPI alerts were blocked."""
     moment = _utc(now)
@@ -156,7 +160,7 @@ def clear_data_alert(
         row = _blocked_before(told)
         return _Composed([unblocked(row.detail)] if row else [])
 
-    run = _Run(out, environment, moment, dry_run, say, patience, sleep)
+    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
     return run.over(_routes(config, moment, None, say), compose)
 
 
@@ -183,6 +187,7 @@ class _Run:
     say: Say
     patience: float
     sleep: Callable[[float], None]
+    print_unaddressed: bool
 
     def over(
         self, routes: Iterable[Route], compose: Compose, episodes: list[Episode] | None = None
@@ -222,7 +227,7 @@ class _Run:
     def _print(self, route: Route, composed: _Composed, delivery: Delivery, why: str) -> None:
         delivery.skipped += composed.skipped
         delivery.printed += len(composed.messages)
-        for message in composed.messages:
+        for message in composed.messages if self.print_unaddressed or self.dry_run else ():
             self.say(f"[{route.name}; {why}]\n{message.text}\n")
 
     def _send(
