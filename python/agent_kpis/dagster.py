@@ -1,6 +1,6 @@
 """Dagster: the run as assets, its checks as asset checks, once a day. Needs the extra `dagster`.
 
-    landing  ->  every dbt model, its tests as asset checks  ->  marts_checked  ->  served  ->  alerts
+    landing -> every dbt model, its tests as asset checks -> marts -> served -> alerts
 
 The checks of the landing files block dbt, dbt's tests and the checks of the marts block what is
 served, and where a step fails one message takes the place of the alerts. docs/orchestration.md
@@ -16,16 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
     AssetExecutionContext,
     AssetSpec,
     ConfigurableResource,
     Definitions,
     EnvVar,
     Failure,
+    HookContext,
     MaterializeResult,
     ScheduleDefinition,
     asset,
     define_asset_job,
+    failure_hook,
     in_process_executor,
 )
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
@@ -40,7 +45,17 @@ from agent_kpis.build import (
 )
 from agent_kpis.contract import project_dir
 from agent_kpis.history import only_run
-from agent_kpis.run import STEPS, Settings, Stage, StepResult, Watcher, attempt
+from agent_kpis.quality import CHECKS
+from agent_kpis.run import (
+    STEPS,
+    Settings,
+    Stage,
+    StepResult,
+    Watcher,
+    attempt,
+    data_alert,
+    first_words,
+)
 
 NAME = "agent_kpis"
 EVERY_DAY = "0 6 * * *"
@@ -95,7 +110,8 @@ def dbt_project() -> DbtProject:
     made = project.manifest_path.stat().st_mtime if project.manifest_path.exists() else 0
     if any(path.stat().st_mtime > made for path in sources):
         project.manifest_path.parent.mkdir(parents=True, exist_ok=True)
-        with environment({"DBT_LOG_PATH": str(project.manifest_path.parent)}):
+        quiet = {"DBT_LOG_PATH": str(project.manifest_path.parent), "AGENT_KPIS_CONFIG": "seeds"}
+        with environment(quiet):
             project.preparer.prepare(project)
     return project
 
@@ -103,9 +119,10 @@ def dbt_project() -> DbtProject:
 PROJECT = dbt_project()
 
 
-def perform(context: AssetExecutionContext, folders: Folders, *steps: str) -> StepResult:
+def take(context: AssetExecutionContext, folders: Folders, *steps: str) -> list[StepResult]:
     """Steps of `kpi run`, as that does them. Raises Failure with what is to be mended."""
     stage = Stage(folders.settings())
+    results = []
     with only_run(stage.settings.out):
         for step in steps:
             result = attempt(STEPS[step], stage, Watcher().advance)
@@ -113,9 +130,43 @@ def perform(context: AssetExecutionContext, folders: Folders, *steps: str) -> St
                 context.log.info(note)
             for problem in result.problems:
                 context.log.warning(f"{problem.node}: {problem.message}")
-            if result.exit_code:
-                raise Failure(f"{step}: {result.summary}", allow_retries=False)
-    return result
+            if result.exit_code == 2 or (result.exit_code and not result.checks):
+                raise Failure(first_words(result), allow_retries=False)
+            results.append(result)
+    return results
+
+
+def specs(stage: str) -> list[AssetCheckSpec]:
+    """The checks of a stage as asset checks that block what is below."""
+    return [
+        AssetCheckSpec(name, asset=stage, blocking=True)
+        for name, check in CHECKS.items()
+        if check.stage == stage
+    ]
+
+
+def checked(result: StepResult, stage: str) -> MaterializeResult:
+    """What the checks of a stage found. A warning is told and stops nothing."""
+    found = []
+    for spec in specs(stage):
+        failed = [check for check in result.checks if check.check == spec.name and not check.passed]
+        critical = any(check.severity == "critical" for check in failed)
+        found.append(
+            AssetCheckResult(
+                check_name=spec.name,
+                passed=not failed,
+                severity=AssetCheckSeverity.ERROR if critical else AssetCheckSeverity.WARN,
+                description="\n".join(check.message for check in failed) or None,
+            )
+        )
+    return MaterializeResult(asset_key=stage, check_results=found)
+
+
+@asset(check_specs=specs("landing"), group_name="run")
+def landing(context: AssetExecutionContext, folders: Folders) -> MaterializeResult:
+    """The landing files, looked at before anything is built."""
+    (result,) = take(context, folders, "landing checks")
+    return checked(result, "landing")
 
 
 @dbt_assets(manifest=PROJECT.manifest_path, project=PROJECT, dagster_dbt_translator=Translator())
@@ -141,17 +192,42 @@ def dbt_models(
             shutil.rmtree(copies_of(settings.work), ignore_errors=True)
 
 
-@asset(deps=[dbt_models], group_name="served")
+@asset(deps=[dbt_models], check_specs=specs("marts"), group_name="run")
+def marts(context: AssetExecutionContext, folders: Folders) -> MaterializeResult:
+    """The marts of the private database, looked at before they are served."""
+    (result,) = take(context, folders, "mart checks")
+    return checked(result, "marts")
+
+
+@asset(deps=[marts], group_name="run")
 def served(context: AssetExecutionContext, folders: Folders) -> MaterializeResult:
     """The served database, the marts as parquet and the report, changed in one step."""
-    perform(context, folders, "publish", "report")
+    take(context, folders, "publish", "report")
     return MaterializeResult(metadata={"report": str(Path(folders.out) / "report.html")})
 
 
-job = define_asset_job(NAME, selection="*", executor_def=in_process_executor)
+@asset(deps=[served], group_name="run")
+def alerts(context: AssetExecutionContext, folders: Folders) -> MaterializeResult:
+    """What opened, got worse or cleared, told to the routes."""
+    (result,) = take(context, folders, "alerts")
+    return MaterializeResult(metadata={"told": result.summary})
+
+
+@failure_hook(required_resource_keys={"folders"})
+def tell_that_alerts_are_blocked(context: HookContext) -> None:
+    """One message in place of the alerts, unless sending them is what failed."""
+    if context.op.name != "alerts":
+        result = StepResult(2, str(context.op_exception))
+        for note in data_alert(context.resources.folders.settings(), context.op.name, result):
+            context.log.info(note)
+
+
+job = define_asset_job(
+    NAME, selection="*", executor_def=in_process_executor, hooks={tell_that_alerts_are_blocked}
+)
 
 defs = Definitions(
-    assets=[dbt_models, served],
+    assets=[landing, dbt_models, marts, served, alerts],
     jobs=[job],
     schedules=[ScheduleDefinition(job=job, cron_schedule=EVERY_DAY, execution_timezone="UTC")],
     resources={

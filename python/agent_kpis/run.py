@@ -64,6 +64,7 @@ class StepResult:
     summary: str = ""
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    checks: list[quality.CheckResult] = field(default_factory=list)
 
 
 @dataclass
@@ -128,7 +129,8 @@ def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResul
     if rows := len(report.failing_rows):
         notes.append(f"{rows:,} failing rows are in {folder / 'failing_rows.csv'}")
     judged = sum(result.observed is not None for result in report.results)
-    return StepResult(report.exit_code, counted(f"{judged} checks", problems), problems, notes)
+    summary = counted(f"{judged} checks", problems)
+    return StepResult(report.exit_code, summary, problems, notes, report.results)
 
 
 def build_step(stage: Stage, advance: Advance) -> StepResult:
