@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import subprocess
@@ -207,6 +208,33 @@ def test_segments_are_those_of_the_scorecard(
         assert found[key] == (value and pytest.approx(value, rel=1e-12)), key
     extra = {segment for segment, _ in set(found) - set(wanted)}
     assert extra <= {"unallocated", "(none)", "gift_card"}, "what the scorecard leaves out"
+
+
+def test_the_median_counts_the_unresolved_as_longer_than_any(
+    story: Build, metricflow: MetricFlow
+) -> None:
+    """By day and task type, where some groups have more than half unresolved."""
+    times: dict[tuple[str, str], list[float]] = {}
+    for day, task_type, seconds in story.rows(
+        "select cast(opened_at as date), task_type, time_to_resolution_seconds "
+        "from facts.fct_interactions "
+        "where agent_name = 'atlas' and arm = 'ai' and outcome not in ('excluded', 'pending')"
+    ):
+        group = times.setdefault((str(day), task_type), [])
+        group.append(math.inf if seconds is None else seconds)
+    medians = {key: sorted(group)[(len(group) - 1) // 2] for key, group in times.items()}
+    rows = metricflow.query(
+        *("--metrics", "time_to_resolution", "--group-by", "metric_time__day,task_type"),
+        *("--where", "{{ Entity('agent_name') }} = 'atlas' and {{ Entity('arm') }} = 'ai'"),
+    )
+    found = {
+        (row["metric_time__day"][:10], row["task_type"]): number(row["time_to_resolution"])
+        for row in rows
+    }
+    assert math.inf in medians.values()
+    assert {key: found.get(key) for key in medians} == {
+        key: None if median == math.inf else median for key, median in medians.items()
+    }
 
 
 def test_weeks_are_sums_over_sums(story: Build, metricflow: MetricFlow) -> None:
