@@ -253,6 +253,19 @@ def _scores(agent: Agent) -> list[Score]:
 _UNCOMPARED = dict.fromkeys(
     ("level", "level_direction", "provisional_value", "delta", "comparison_note")
 )
+
+
+def _score(row: Row, n_mature: int, arm: str) -> Score:
+    unit = row["unit"]
+    remarks = []
+    if row["value"] is None:
+        value, limits = why_no_value(row), ""
+    else:
+        value = amount(row["value"], unit)
+        known = None not in (row["lower_bound"], row["upper_bound"])
+        limits = f"({interval(row)})" if known else ""
+        if row["note"] == "partly_priced" and n_mature:
+            remarks.append(priced(row, n_mature))
     remarks += [early(row), too_few(row), other_people_answer(row)]
     score = {
         "label": str(row["label"]),
