@@ -590,7 +590,7 @@ def test_the_page_is_sound_html(story_page: Page) -> None:
 def test_every_chart_has_a_title_a_description_and_its_numbers(story_page: Page) -> None:
     assert len(story_page.charts) == 24
     for id in story_page.charts:
-        plot = story_page.root.one("div", id=id)
+        plot = story_page.root.one("div", id=id).parent
         assert plot.attributes["role"] == "img"
         assert len(plot.attributes["aria-label"]) > 20
         figure = story_page.figure(id)

@@ -239,7 +239,7 @@ def test_hostile_names_are_shown_as_text(browser: Any, files: dict[str, Path]) -
         assert any(text.startswith("'\"><svg") for text in release)
         summaries = page.locator("td.text").all_text_contents()
         assert any(HOSTILE["summary"] in text for text in summaries)
-        bars = page.locator("[id='a0-types'] svg .mark-rect path")
+        bars = page.locator("[id='a0-types'] svg .role-mark.mark-rect path")
         bars.first.scroll_into_view_if_needed()
         bars.first.hover()
         tip = page.locator("#vg-tooltip-element")
@@ -257,9 +257,9 @@ def test_what_is_drawn_is_what_the_table_says(browser: Any, files: dict[str, Pat
     lost = [row["v"] for row in found.values("a0-types")]
     with Visit(browser, files["story"], viewport={"width": 1280, "height": 800}) as visit:
         page = visit.page
-        drawn = page.locator("[id='a0-types'] svg .mark-text text").all_text_contents()
+        drawn = page.locator("[id='a0-types'] svg .role-mark.mark-text text").all_text_contents()
         assert drawn == [f"{value:.0f}" for value in lost]
-        bars = page.locator("[id='a0-types'] svg .mark-rect path")
+        bars = page.locator("[id='a0-types'] svg .role-mark.mark-rect path")
         widths = [bars.nth(i).bounding_box()["width"] for i in range(len(lost))]
         for width, value in zip(widths, lost, strict=True):
             assert width / widths[0] == pytest.approx(value / lost[0], abs=0.01)

@@ -462,7 +462,7 @@ def _releases(
         for row in found
     ]
     base = alt.Chart(data(rows, {"d": "day", "t": "name", "w": "what"})).encode(
-        x=_time(first, last)
+        x=_time(first, last, labels)
     )
     rules = base.mark_rule(color=MUTED, strokeDash=[1, 3], strokeWidth=1.5).encode(
         tooltip=[
