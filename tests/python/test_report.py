@@ -518,6 +518,20 @@ def test_the_comparison_is_the_mart(database: Path, story_page: Page) -> None:
         assert close(found["q"] / 100, row["fixed_upper_bound"])
 
 
+def test_segments_of_one_name_stay_apart(database: Path) -> None:
+    (found,) = read(database).agents
+    rows = [
+        row | {"segment": "email" if row["segment"] == "order_status" else row["segment"]}
+        for row in found.comparisons
+    ]
+    chart = charts.beside_people(replace(found, comparisons=rows), "csat", "x")
+    names = [row["s"] for row in chart.spec["datasets"]["d1"]]
+    assert len(names) == len(set(names)) == 10
+    assert {"email (task type)", "email (channel)"} <= set(names)
+    shown = [row[0] for row in chart.table.rows]
+    assert len(shown) == len(set(shown))
+
+
 def test_the_review_the_releases_and_the_rows_read(database: Path, story_page: Page) -> None:
     text = story_page.root.text
     (week,) = query(
@@ -654,10 +668,10 @@ def test_a_long_history_is_thinned_and_keeps_its_last_day(database: Path, tmp_pa
     longer = changed(
         database,
         tmp_path / "longer.duckdb",
-        "create table days as select * replace "
+        "create table days as select f.* replace "
         "(date '2025-01-01' + ((evaluation_date - date '2026-02-16') * 4 + i)::integer "
         "as evaluation_date) "
-        "from marts.threshold_flags, range(4) as r(i)",
+        "from marts.threshold_flags as f, range(4) as r(i)",
         "delete from marts.threshold_flags",
         "insert into marts.threshold_flags select * replace "
         "(evaluation_date::date as evaluation_date) from days",
@@ -774,6 +788,7 @@ def test_any_part_may_be_absent(database: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(charts.Datasets, "spec", lambda *_: {"layer": []})
     report = read(database)
     (whole,) = report.agents
+    whole = replace(whole, days=whole.days[::20], indicators=whole.indicators[::20])
     for part in fields(Agent):
         if part.name in ("name", "scorecard", "flagged"):
             continue
@@ -798,6 +813,8 @@ def test_a_withheld_comparison_shows_no_difference(page_of: Callable[..., Page])
     assert "people complete" not in next(found.root.all("p", class_="sentence")).text
     assert "Differences are withheld: the holdout has 15.0% of the customers" in found.root.text
     assert "people complete 65.9%" not in found.root.text
+    table = next(e.table() for e in found.root.all("table") if e.table()[0][0] == "Requests")
+    assert {row[2] for row in table[1:]} == {"withheld"}
     assert "No data: No difference: sample ratio mismatch." in found.root.text
 
 

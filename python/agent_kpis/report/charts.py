@@ -7,6 +7,7 @@ print need no second drawing. Every chart comes with a table of the same numbers
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -591,7 +592,7 @@ SHOWN_SEGMENTS = 12
 
 def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
     """The difference from people with its limits, over all requests and by segment."""
-    own = [row for row in agent.comparisons if row["kpi"] == kpi]
+    own = _named([row for row in agent.comparisons if row["kpi"] == kpi])
     if not own:
         return None
     label, unit = str(own[0]["label"]), own[0]["unit"]
@@ -606,9 +607,9 @@ def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
         ],
         [
             [
-                _segment(row),
+                row["name"],
                 shown(row["ai_value"], unit),
-                shown(row["reference_value"], unit),
+                "withheld" if row["is_withheld"] else shown(row["reference_value"], unit),
                 (row["note"] or "no data").replace("_", " ")
                 if row["delta"] is None
                 else signed(row["delta"], unit),
@@ -628,13 +629,13 @@ def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
         return Chart(id, title, title, table, missing=f"No difference: {why}.")
     names = ("delta", "delta_lower_bound", "delta_upper_bound", "fixed_lower_bound")
     drawn_unit, convert = _in(unit, told, *names, "fixed_upper_bound")
-    drawn = [convert(row) | {"name": _segment(row)} for row in told]
+    drawn = [convert(row) for row in told]
     better = {"high": "right of the line: better than people", "low": "left of the line: better"}
     return Chart(
         id,
         title,
         f"{label}, agent less people, with 95% limits: "
-        + "; ".join(f"{_segment(row)} {signed(row['delta'], unit)}" for row in told[:6])
+        + "; ".join(f"{row['name']} {signed(row['delta'], unit)}" for row in told[:6])
         + ".",
         table,
         _difference_spec(drawn, drawn_unit),
@@ -643,8 +644,20 @@ def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
     )
 
 
-def _segment(row: Row) -> str:
-    return "All requests" if row["segment_type"] == "all" else str(row["segment"])
+def _named(rows: list[Row]) -> list[Row]:
+    """Rows with the names of their segments; where two have one, with the kind of segment."""
+    often = Counter(row["segment"] for row in rows)
+    return [
+        row
+        | {
+            "name": "All requests"
+            if row["segment_type"] == "all"
+            else f"{row['segment']} ({row['segment_type'].replace('_', ' ')})"
+            if often[row["segment"]] > 1
+            else str(row["segment"])
+        }
+        for row in rows
+    ]
 
 
 def _limits(row: Row, which: str) -> str:
