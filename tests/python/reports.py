@@ -161,8 +161,7 @@ class Element:
     def table(self) -> list[list[str]]:
         """Rows of cells, the header first."""
         return [
-            [cell.text for cell in row.parts if isinstance(cell, Element)]
-            for row in self.all("tr")
+            [cell.text for cell in row.parts if isinstance(cell, Element)] for row in self.all("tr")
         ]
 
 
@@ -200,13 +199,14 @@ class Page(HTMLParser):
     @cached_property
     def charts(self) -> dict[str, dict[str, Any]]:
         """Specifications by id."""
-        (script,) = [s for s in self.root.all("script", id="charts")]
+        script = self.root.one("script", id="charts")
         return json.loads("".join(part for part in script.parts if isinstance(part, str)))["charts"]
 
     def values(self, chart: str) -> list[dict[str, Any]]:
         """The rows of a chart's main data."""
         spec = self.charts[chart]
-        return (spec if "data" in spec else spec["layer"][0])["data"]["values"]
+        main = spec if "data" in spec else spec["layer"][0]
+        return spec["datasets"][main["data"]["name"]]
 
     def figure(self, chart: str) -> Element:
         """The figure that a chart is in."""

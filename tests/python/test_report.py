@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from support import REPOSITORY
 from warehouse import Build
 
 KPI = Path(sys.executable).parent / "kpi"
-NO_WORDS = re.compile(r"\b(nan|none|null|nat|inf|undefined)\b", flags=re.IGNORECASE)
+# What Python, SQL and JavaScript call something that is missing.
+NO_WORDS = re.compile(r"\b(nan|NaN|None|null|NULL|NaT|inf|Infinity)\b")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +75,7 @@ def heading(found: Page, level: str = "h2") -> str:
 def facts(found: Page) -> dict[str, str]:
     block = next(found.root.all("dl", class_="facts"))
     return dict(
-        zip(
-            (e.text for e in block.all("dt")), (e.text for e in block.all("dd")), strict=True
-        )
+        zip((e.text for e in block.all("dt")), (e.text for e in block.all("dd")), strict=True)
     )
 
 
@@ -353,7 +354,7 @@ def test_the_scorecard_is_the_mart(database: Path, story_page: Page) -> None:
 
 
 def close(found: float, expected: float) -> bool:
-    return math.isclose(found, expected, rel_tol=2e-5, abs_tol=1e-9)
+    return math.isclose(found, expected, rel_tol=1e-5, abs_tol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -426,18 +427,12 @@ def test_both_layers_share_their_axis_and_the_first_mover_is_marked(story_page: 
         return layer["encoding"].get("x", {}).get("scale", {}).get("domain")
 
     domains = {
-        tuple(axis(layer))
-        for id in ids
-        for layer in story_page.charts[id]["layer"]
-        if axis(layer)
+        tuple(axis(layer)) for id in ids for layer in story_page.charts[id]["layer"] if axis(layer)
     }
     assert len(domains) == 1
-    (mark,) = [
-        layer
-        for layer in story_page.charts["a0-over-task_completion_rate-0"]["layer"]
-        if layer["mark"].get("text") == "moved first"
-    ]
-    assert mark["data"]["values"] == [{"d": "2026-04-23"}]
+    first = story_page.charts["a0-over-task_completion_rate-0"]
+    (mark,) = [layer for layer in first["layer"] if layer["mark"].get("text") == "moved first"]
+    assert first["datasets"][mark["data"]["name"]] == [{"d": "2026-04-23"}]
     table = story_page.figure("a0-over-csat").one("table", class_="numbers").table()
     assert table[0][5:] == ["Response quality", "Tone consistency", "Resolution accuracy"]
 
@@ -523,6 +518,20 @@ def test_the_comparison_is_the_mart(database: Path, story_page: Page) -> None:
         assert close(found["q"] / 100, row["fixed_upper_bound"])
 
 
+def test_segments_of_one_name_stay_apart(database: Path) -> None:
+    (found,) = read(database).agents
+    rows = [
+        row | {"segment": "email" if row["segment"] == "order_status" else row["segment"]}
+        for row in found.comparisons
+    ]
+    chart = charts.beside_people(replace(found, comparisons=rows), "csat", "x")
+    names = [row["s"] for row in chart.spec["datasets"]["d1"]]
+    assert len(names) == len(set(names)) == 10
+    assert {"email (task type)", "email (channel)"} <= set(names)
+    shown = [row[0] for row in chart.table.rows]
+    assert len(shown) == len(set(shown))
+
+
 def test_the_review_the_releases_and_the_rows_read(database: Path, story_page: Page) -> None:
     text = story_page.root.text
     (week,) = query(
@@ -577,12 +586,14 @@ def test_the_page_is_sound_html(story_page: Page) -> None:
     assert len(ids) == len(set(ids))
     links = {e.attributes["href"] for e in story_page.root.all("a")}
     assert links <= {f"#{id}" for id in ids}
-    labelled = [e.attributes["aria-labelledby"] for e in story_page.root.all("section", class_="agent")]
+    labelled = [
+        e.attributes["aria-labelledby"] for e in story_page.root.all("section", class_="agent")
+    ]
     assert set(labelled) <= set(ids)
     levels = [int(e.tag[1]) for e in story_page.root.all() if re.fullmatch(r"h[1-6]", e.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False)), levels
+    assert all(b <= a + 1 for a, b in pairwise(levels)), levels
     for header in story_page.root.all("th"):
         assert header.attributes["scope"] in ("row", "col")
     for landmark in ("header", "main", "footer"):
@@ -593,7 +604,7 @@ def test_the_page_is_sound_html(story_page: Page) -> None:
 def test_every_chart_has_a_title_a_description_and_its_numbers(story_page: Page) -> None:
     assert len(story_page.charts) == 24
     for id in story_page.charts:
-        plot = story_page.root.one("div", id=id)
+        plot = story_page.root.one("div", id=id).parent
         assert plot.attributes["role"] == "img"
         assert len(plot.attributes["aria-label"]) > 20
         figure = story_page.figure(id)
@@ -652,16 +663,15 @@ def test_the_page_is_small(report: Path, page_of: Callable[..., Page]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_long_history_is_thinned_and_keeps_its_last_day(
-    database: Path, tmp_path: Path
-) -> None:
+def test_a_long_history_is_thinned_and_keeps_its_last_day(database: Path, tmp_path: Path) -> None:
     # Each day becomes four.
     longer = changed(
         database,
         tmp_path / "longer.duckdb",
-        "create table days as select * replace "
-        "(date '2025-01-01' + (evaluation_date - date '2026-02-16') * 4 + i as evaluation_date) "
-        "from marts.threshold_flags, range(4) as r(i)",
+        "create table days as select f.* replace "
+        "(date '2025-01-01' + ((evaluation_date - date '2026-02-16') * 4 + i)::integer "
+        "as evaluation_date) "
+        "from marts.threshold_flags as f, range(4) as r(i)",
         "delete from marts.threshold_flags",
         "insert into marts.threshold_flags select * replace "
         "(evaluation_date::date as evaluation_date) from days",
@@ -669,7 +679,7 @@ def test_a_long_history_is_thinned_and_keeps_its_last_day(
     (found,) = read(longer).agents
     days = [row["day"] for row in found.days if row["kpi"] == "csat"]
     assert POINTS / 2 < len(days) <= POINTS
-    assert len({b - a for a, b in zip(days, days[1:], strict=False)}) == 1
+    assert len({b - a for a, b in pairwise(days)}) == 1
     (last,) = query(longer, "select max(evaluation_date) as day from marts.threshold_flags")
     assert days[-1] == last["day"]
 
@@ -703,7 +713,8 @@ def test_people_alone_have_a_page(page_of: Callable[..., Page], database: Path) 
     assert heading(found) == "People handle every request: there is no agent yet"
     assert not list(found.root.all("figure"))
     assert not list(found.root.all("script")), "nothing to draw"
-    assert [row[0].split(" context")[0] for row in found.root.one("table", class_="scores").table()[1:]] == [
+    rows = found.root.one("table", class_="scores").table()[1:]
+    assert [row[0].removesuffix("context, never success") for row in rows] == [
         "Task completion",
         "Escalation",
         "Time to resolution",
@@ -755,7 +766,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("missing", ["null", "'NaN'::double", "'-Infinity'::double"])
+@pytest.mark.parametrize("missing", ["null", "'NaN'::double"])
 def test_what_is_missing_says_so(page_of: Callable[..., Page], missing: str) -> None:
     found = page_of(
         *(
@@ -765,48 +776,28 @@ def test_what_is_missing_says_so(page_of: Callable[..., Page], missing: str) -> 
         )
     )
     text = found.root.text
-    # The tables' honest "none" apart.
-    assert not re.search(r"\b(nan|null|nat|inf|undefined)\b", text, flags=re.IGNORECASE)
-    assert "None" not in text.replace("None of", "")
+    assert not NO_WORDS.search(text)
     assert heading(found) == "atlas cannot be judged yet"
     assert text.count("No data: ") >= 5
     assert "no data" in found.figure("a0-gap").one("table").text or "no answers" in text
 
 
-@pytest.mark.parametrize(
-    "mart",
-    [
-        "deflection_gap",
-        "threshold_flags",
-        "holdout_comparison",
-        "csat_cohorts",
-        "csat_response",
-        "escalation_reasons",
-        "weekly_task_types",
-        "failing_and_passing",
-        "weekly_review",
-        "release_effects",
-        "launch_readiness",
-        "first_movers",
-        "kpi_diagnosis",
-        "alert_episodes",
-        "agent_health",
-        "definition_sensitivity",
-        "rejected_rows",
-        "holdout_balance",
-        "kpi_baselines",
-    ],
-)
-def test_a_part_may_be_absent(
-    database: Path, tmp_path: Path, mart: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_part_may_be_absent(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The drawing library is not what is tested here.
     monkeypatch.setattr(page, "_bundle", lambda: "")
-    copy = changed(database, tmp_path / "copy.duckdb", f"delete from marts.{mart}")
-    found = Page(page.render(read(copy)))
-    assert heading(found) == "atlas is deflecting, not resolving"
-    assert "None" not in found.root.text
-    assert not found.unclosed
+    monkeypatch.setattr(charts.Datasets, "spec", lambda *_: {"layer": []})
+    report = read(database)
+    (whole,) = report.agents
+    whole = replace(whole, days=whole.days[::20], indicators=whole.indicators[::20])
+    for part in fields(Agent):
+        if part.name in ("name", "scorecard", "flagged"):
+            continue
+        empty = [] if isinstance(getattr(whole, part.name), list) else None
+        less = replace(whole, **{part.name: empty})
+        found = Page(page.render(replace(report, agents=[less])))
+        assert heading(found) == "atlas is deflecting, not resolving"
+        assert not NO_WORDS.search(found.root.text), part.name
+        assert not found.unclosed, part.name
 
 
 def test_a_withheld_comparison_shows_no_difference(page_of: Callable[..., Page]) -> None:
@@ -822,6 +813,8 @@ def test_a_withheld_comparison_shows_no_difference(page_of: Callable[..., Page])
     assert "people complete" not in next(found.root.all("p", class_="sentence")).text
     assert "Differences are withheld: the holdout has 15.0% of the customers" in found.root.text
     assert "people complete 65.9%" not in found.root.text
+    table = next(e.table() for e in found.root.all("table") if e.table()[0][0] == "Requests")
+    assert {row[2] for row in table[1:]} == {"withheld"}
     assert "No data: No difference: sample ratio mismatch." in found.root.text
 
 
@@ -850,11 +843,11 @@ def test_what_cannot_be_read_is_said(database: Path, tmp_path: Path) -> None:
     with pytest.raises(CannotRunError, match="cannot be read as a database of this version"):
         write_report(other, tmp_path / "report.html")
     older = changed(
-        database, tmp_path / "older.duckdb", "alter table marts.first_movers drop lead_days"
+        database, tmp_path / "older.duckdb", "alter table marts.first_movers drop moved_on"
     )
     kept = tmp_path / "report.html"
     kept.write_text("before")
-    with pytest.raises(CannotRunError, match="lead_days"):
+    with pytest.raises(CannotRunError, match="moved_on"):
         write_report(older, kept)
     assert kept.read_text() == "before"
     assert not list(tmp_path.glob(".*"))

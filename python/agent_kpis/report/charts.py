@@ -7,6 +7,7 @@ print need no second drawing. Every chart comes with a table of the same numbers
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -88,33 +89,45 @@ class Chart:
     """Charts over the same days; their numbers are in this one's table."""
 
 
-def _spec(chart: alt.TopLevelMixin, height: int) -> dict[str, Any]:
-    """As the page has it. Validating takes longer than all the rest: a test does."""
-    spec = chart.properties(width="container", height=height).to_dict(validate=False)
-    # The page's own configuration holds, and a schema's address is nothing to load.
-    return {name: part for name, part in spec.items() if name not in ("config", "$schema")}
+class Datasets:
+    """The rows of a chart's layers, put beside the chart: Altair would walk through every value."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, rows: Iterable[Row], columns: dict[str, str]) -> alt.NamedData:
+        """Add rows under short names; numbers short, days as text, without what is missing."""
+        name = f"d{len(self._rows)}"
+        self._rows[name] = [
+            {
+                short: value
+                for short, column in columns.items()
+                if (value := _value(row[column])) is not None
+            }
+            for row in rows
+        ]
+        return alt.NamedData(name)
+
+    def spec(self, chart: alt.TopLevelMixin, height: int) -> dict[str, Any]:
+        """As the page has it. Validating takes longer than all the rest: a test does."""
+        spec = chart.properties(width="container", height=height).to_dict(validate=False)
+        # The page's own configuration holds, and a schema's address is nothing to load.
+        kept = {name: part for name, part in spec.items() if name not in ("config", "$schema")}
+        return kept | {"datasets": self._rows}
+
+
+def _value(value: object) -> object:
+    """A cell as the page's data has it."""
+    if isinstance(value, date):
+        return str(value)
+    return value if isinstance(value, (str, bool)) else _number(value)
 
 
 def _number(value: object) -> float | None:
-    """A number as the page's data has it: short, and missing where it is none."""
+    """A number in six digits; missing where it is none."""
     if value is None or not math.isfinite(float(value)):
         return None
-    return float(f"{float(value):.5g}")
-
-
-def _data(rows: Iterable[Row], columns: dict[str, str]) -> alt.Data:
-    """Rows under short names; numbers short, the rest as text."""
-    values = []
-    for row in rows:
-        found = {}
-        for short, name in columns.items():
-            value = row[name]
-            is_text = value is None or isinstance(value, (str, date, bool))
-            found[short] = (str(value) if isinstance(value, date) else value) if is_text else None
-            if not is_text:
-                found[short] = _number(value)
-        values.append({name: value for name, value in found.items() if value is not None})
-    return alt.Data(values=values)
+    return float(f"{float(value):.6g}")
 
 
 def _timestamp(day: date) -> int:
@@ -145,9 +158,7 @@ def _time(first: date, last: date, labels: bool = True) -> alt.X:
 
 
 def _value_axis(unit: str, count: int = 4) -> alt.Axis:
-    return alt.Axis(
-        title=None, format=TICKS[unit], tickCount=count, minExtent=LEFT, maxExtent=LEFT
-    )
+    return alt.Axis(title=None, format=TICKS[unit], tickCount=count, minExtent=LEFT, maxExtent=LEFT)
 
 
 def _in(unit: str, rows: Sequence[Row], *names: str) -> tuple[str, Callable[[Row], Row]]:
@@ -156,9 +167,7 @@ def _in(unit: str, rows: Sequence[Row], *names: str) -> tuple[str, Callable[[Row
         return unit, lambda row: row
     largest = max((abs(row[n]) for row in rows for n in names if row[n] is not None), default=0)
     size, shown = (3600, "hours") if largest >= 2 * 3600 else (60, "minutes")
-    return shown, lambda row: row | {
-        n: None if row[n] is None else row[n] / size for n in names
-    }
+    return shown, lambda row: row | {n: None if row[n] is None else row[n] / size for n in names}
 
 
 def shown(value: float | None, unit: str, why: str = "no data") -> str:
@@ -186,10 +195,11 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
         for row in weeks
         for place, (name, (words, _)) in enumerate(GAP.items())
     ]
+    data, data_of_scores = Datasets(), Datasets()
     parts = [words for words, _ in GAP.values()]
     x = _weeks(weeks)
     bars = (
-        alt.Chart(_data(rows, {"d": "week", "p": "part", "v": "share", "n": "n", "o": "place"}))
+        alt.Chart(data(rows, {"d": "week", "p": "part", "v": "share", "n": "n", "o": "place"}))
         .mark_bar(width={"band": 0.86})
         .encode(
             x=x,
@@ -213,7 +223,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
     reference = completion["reference_value"] if completion else None
     note = "Shares of all requests of the agent that are old enough to judge, by week of opening."
     if reference is not None and not completion["is_withheld"]:
-        line = alt.Chart(_data([{"reference": reference}], {"v": "reference"}))
+        line = alt.Chart(data([{"reference": reference}], {"v": "reference"}))
         layers.append(
             line.mark_rule(color=PEOPLE, strokeDash=[6, 4], strokeWidth=2).encode(y="v:Q")
         )
@@ -223,7 +233,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
             ).encode(y="v:Q", x=alt.value("width"))
         )
         note += f" Dashed: what people complete, {amount(reference, 'share')}."
-    scores = alt.Chart(_data(weeks, {"d": "week_start", "v": "csat"}))
+    scores = alt.Chart(data_of_scores(weeks, {"d": "week_start", "v": "csat"}))
     csat = alt.layer(
         scores.mark_line(color=AGENT, strokeWidth=2, point=alt.OverlayMarkDef(color=AGENT)).encode(
             x=_weeks(weeks),
@@ -243,8 +253,10 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
         f"by cause. In the week of {last['week_start']}: {deflected} deflected, {completed} "
         f"completed.",
         Table(
-            ["Week of", "Requests", "Deflected", "Completed", "Undone", "Abandoned", "Too late"]
-            + ["CSAT", "Answers"],
+            [
+                *("Week of", "Requests", "Deflected", "Completed"),
+                *("Undone", "Abandoned", "Too late", "CSAT", "Answers"),
+            ],
             [
                 [
                     str(row["week_start"]),
@@ -258,7 +270,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
                 for row in weeks
             ],
         ),
-        _spec(alt.layer(*layers), 220),
+        data.spec(alt.layer(*layers), 220),
         note,
         legend=[(colour, text) for text, colour in GAP.values()],
         below=[
@@ -266,7 +278,7 @@ def deflection_gap(agent: Agent, id: str) -> Chart:
                 f"{id}-csat",
                 "CSAT of the same weeks (0-100)",
                 "Mean score of the answers to requests of each week.",
-                spec=_spec(csat, 70),
+                spec=data_of_scores.spec(csat, 70),
             )
         ],
     )
@@ -308,7 +320,7 @@ def both_layers(agent: Agent, kpi: str, label: str, id: str) -> Chart | None:
     suffix = f" (axis in {drawn_unit})" if drawn_unit != unit else ""
     indicators = _indicators(agent, kpi)
     mover = _mover(agent, kpi)
-    chart = Chart(
+    return Chart(
         id,
         _kpi_title(label, known, unit) + suffix,
         _kpi_description(label, own, known, unit),
@@ -320,7 +332,6 @@ def both_layers(agent: Agent, kpi: str, label: str, id: str) -> Chart | None:
             for place, (found, days) in enumerate(indicators)
         ],
     )
-    return chart
 
 
 def _kpi_title(label: str, known: list[Row], unit: str) -> str:
@@ -347,6 +358,7 @@ def _kpi_description(label: str, own: list[Row], known: list[Row], unit: str) ->
 def _kpi_spec(
     agent: Agent, kpi: str, rows: list[Row], unit: str, first: date, last: date
 ) -> dict[str, Any]:
+    data = Datasets()
     columns = {
         "d": "day",
         "v": "value",
@@ -363,7 +375,7 @@ def _kpi_spec(
     margin = (high - low or abs(high) or 1) * 0.08
     low, high = (max(low - margin, 0) if low >= 0 else low - margin), high + margin
     edge = low if rows[0]["direction"] == "low" else high
-    data = _data(rows, columns)
+    days = data(rows, columns)
     y = alt.Y(
         "v:Q",
         scale=alt.Scale(domain=[_number(low), _number(high)], nice=False, zero=False),
@@ -390,8 +402,8 @@ def _kpi_spec(
     ]
     layers = [
         *bands,
-        *_episodes(agent, kpi, x, last),
-        *_releases(agent, first, last, x, labels=True),
+        *_episodes(agent, kpi, last, data),
+        *_releases(agent, first, last, data, labels=True),
         base.mark_line(color=PEOPLE, strokeDash=[6, 4], strokeWidth=1.5).encode(y="r:Q"),
     ]
     if any(row["alarming_value"] is not None for row in rows):
@@ -402,10 +414,10 @@ def _kpi_spec(
     layers.append(
         base.mark_point(color=AGENT, size=60, opacity=0, filled=True).encode(y=y, tooltip=tooltip)
     )
-    return _spec(alt.layer(*layers, data=data), 170)
+    return data.spec(alt.layer(*layers, data=days), 170)
 
 
-def _episodes(agent: Agent, kpi: str, x: alt.X, last: date) -> list[alt.Chart]:
+def _episodes(agent: Agent, kpi: str, last: date, data: Datasets) -> list[alt.Chart]:
     """A strip at the top, in the colour of the worst level, where people were told."""
     found = [
         row | {"end": row["cleared_on"] or last + timedelta(days=1)}
@@ -417,7 +429,7 @@ def _episodes(agent: Agent, kpi: str, x: alt.X, last: date) -> list[alt.Chart]:
     columns = {"d": "opened_on", "e": "end", "l": "worst_level", "s": "direction"}
     levels = list(LEVELS[:3])
     return [
-        alt.Chart(_data(found, columns))
+        alt.Chart(data(found, columns))
         .mark_rect(clip=True, opacity=opacity)
         .encode(
             x=alt.X("d:T", scale=alt.Scale(type="utc")),
@@ -441,7 +453,7 @@ def _episodes(agent: Agent, kpi: str, x: alt.X, last: date) -> list[alt.Chart]:
 
 
 def _releases(
-    agent: Agent, first: date, last: date, x: alt.X, labels: bool
+    agent: Agent, first: date, last: date, data: Datasets, labels: bool
 ) -> list[alt.Chart]:
     found = [row for row in agent.versions if first <= row["valid_from"].date() <= last]
     if not found:
@@ -450,7 +462,9 @@ def _releases(
         {"day": row["valid_from"].date(), "name": row["agent_version"], "what": row["summary"]}
         for row in found
     ]
-    base = alt.Chart(_data(rows, {"d": "day", "t": "name", "w": "what"})).encode(x=x)
+    base = alt.Chart(data(rows, {"d": "day", "t": "name", "w": "what"})).encode(
+        x=_time(first, last, labels)
+    )
     rules = base.mark_rule(color=MUTED, strokeDash=[1, 3], strokeWidth=1.5).encode(
         tooltip=[
             alt.Tooltip("t:N", title="Release"),
@@ -509,9 +523,10 @@ def _indicator_chart(
     y = alt.Y(
         "v:Q", scale=alt.Scale(domain=domain, nice=False, zero=False), axis=_value_axis(unit, 2)
     )
-    layers: list[alt.Chart] = [*_releases(agent, first, last, x, labels=False)]
+    data = Datasets()
+    layers: list[alt.Chart] = [*_releases(agent, first, last, data, labels=False)]
     if indicator["warning"] is not None:
-        limit = alt.Chart(_data([indicator], {"v": "warning"}))
+        limit = alt.Chart(data([indicator], {"v": "warning"}))
         layers.append(limit.mark_rule(color="var(--warning)", strokeWidth=1.5).encode(y=y))
     base = alt.Chart().encode(x=x, y=y)
     layers.append(base.mark_line(color="var(--signal)", strokeWidth=1.8))
@@ -532,7 +547,7 @@ def _indicator_chart(
     description = f"{label}, over {ROLLING_DAYS} days up to each day."
     if moved:
         is_low = indicator["bad_direction"] == "low"
-        mark = alt.Chart(_data(moved, {"d": "day"})).encode(x=x)
+        mark = alt.Chart(data(moved, {"d": "day"})).encode(x=x)
         layers.append(mark.mark_rule(color="var(--signal)", strokeWidth=2))
         layers.append(
             mark.mark_text(
@@ -545,8 +560,8 @@ def _indicator_chart(
             ).encode(y=alt.value("height" if is_low else 2))
         )
         description += f" It moved first: {', '.join(str(row['day']) for row in moved)}."
-    data = _data(own, {"d": "day", "v": "value", "n": "n"})
-    return Chart(id, title, description, spec=_spec(alt.layer(*layers, data=data), 62))
+    scores = data(own, {"d": "day", "v": "value", "n": "n"})
+    return Chart(id, title, description, spec=data.spec(alt.layer(*layers, data=scores), 62))
 
 
 def _both_layers_table(
@@ -577,22 +592,24 @@ SHOWN_SEGMENTS = 12
 
 def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
     """The difference from people with its limits, over all requests and by segment."""
-    own = [row for row in agent.comparisons if row["kpi"] == kpi]
+    own = _named([row for row in agent.comparisons if row["kpi"] == kpi])
     if not own:
         return None
     label, unit = str(own[0]["label"]), own[0]["unit"]
-    told = [
-        row for row in own if row["delta"] is not None and row["segment_type"] in SEGMENTS
-    ][:SHOWN_SEGMENTS]
+    told = [row for row in own if row["delta"] is not None and row["segment_type"] in SEGMENTS][
+        :SHOWN_SEGMENTS
+    ]
     whole = next((row for row in own if row["segment_type"] == "all"), own[0])
     table = Table(
-        ["Requests", "Agent", "People", "Difference", "Limits on every look", "Limits of one look"]
-        + ["n agent", "n people"],
+        [
+            *("Requests", "Agent", "People", "Difference"),
+            *("Limits on every look", "Limits of one look", "n agent", "n people"),
+        ],
         [
             [
-                _segment(row),
+                row["name"],
                 shown(row["ai_value"], unit),
-                shown(row["reference_value"], unit),
+                "withheld" if row["is_withheld"] else shown(row["reference_value"], unit),
                 (row["note"] or "no data").replace("_", " ")
                 if row["delta"] is None
                 else signed(row["delta"], unit),
@@ -612,13 +629,13 @@ def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
         return Chart(id, title, title, table, missing=f"No difference: {why}.")
     names = ("delta", "delta_lower_bound", "delta_upper_bound", "fixed_lower_bound")
     drawn_unit, convert = _in(unit, told, *names, "fixed_upper_bound")
-    drawn = [convert(row) | {"name": _segment(row)} for row in told]
+    drawn = [convert(row) for row in told]
     better = {"high": "right of the line: better than people", "low": "left of the line: better"}
     return Chart(
         id,
         title,
         f"{label}, agent less people, with 95% limits: "
-        + "; ".join(f"{_segment(row)} {signed(row['delta'], unit)}" for row in told[:6])
+        + "; ".join(f"{row['name']} {signed(row['delta'], unit)}" for row in told[:6])
         + ".",
         table,
         _difference_spec(drawn, drawn_unit),
@@ -627,8 +644,20 @@ def beside_people(agent: Agent, kpi: str, id: str) -> Chart | None:
     )
 
 
-def _segment(row: Row) -> str:
-    return "All requests" if row["segment_type"] == "all" else str(row["segment"])
+def _named(rows: list[Row]) -> list[Row]:
+    """Rows with the names of their segments; where two have one, with the kind of segment."""
+    often = Counter(row["segment"] for row in rows)
+    return [
+        row
+        | {
+            "name": "All requests"
+            if row["segment_type"] == "all"
+            else f"{row['segment']} ({row['segment_type'].replace('_', ' ')})"
+            if often[row["segment"]] > 1
+            else str(row["segment"])
+        }
+        for row in rows
+    ]
 
 
 def _limits(row: Row, which: str) -> str:
@@ -639,13 +668,11 @@ def _limits(row: Row, which: str) -> str:
 
 
 def _difference_spec(rows: list[Row], unit: str) -> dict[str, Any]:
+    data = Datasets()
     scale = 100 if unit == "share" else 1
     keys = ("delta", "delta_lower_bound", "delta_upper_bound", "fixed_lower_bound")
     keys = (*keys, "fixed_upper_bound")
-    rows = [
-        row | {k: None if row[k] is None else row[k] * scale for k in keys}
-        for row in rows
-    ]
+    rows = [row | {k: None if row[k] is None else row[k] * scale for k in keys} for row in rows]
     suffix = {"share": " pp", "hours": " h", "minutes": " min"}.get(unit, "")
     dollar = "$" if unit == "usd" else ""
     columns = {"s": "name", "v": "delta", "a": "delta_lower_bound", "b": "delta_upper_bound"}
@@ -666,7 +693,7 @@ def _difference_spec(rows: list[Row], unit: str) -> dict[str, Any]:
         labelExpr="datum.value === 0 ? '0' : (datum.value < 0 ? '\u2212' : '+') + "
         f"'{dollar}' + format(abs(datum.value), '.3~g') + '{suffix}'",
     )
-    zero = alt.Chart(_data([{"v": 0}], {"v": "v"}))
+    zero = alt.Chart(data([{"v": 0}], {"v": "v"}))
     x = alt.X("v:Q", axis=axis)
     layers = [
         zero.mark_rule(color="var(--ink)", strokeWidth=1.5).encode(x=x),
@@ -674,9 +701,7 @@ def _difference_spec(rows: list[Row], unit: str) -> dict[str, Any]:
         base.mark_rule(color=AGENT, strokeWidth=5, opacity=0.45).encode(x="p:Q", x2="q:Q"),
         base.mark_point(color=AGENT, filled=True, opacity=1).encode(
             x=x,
-            shape=alt.condition(
-                "datum.t === 'all'", alt.value("diamond"), alt.value("circle")
-            ),
+            shape=alt.condition("datum.t === 'all'", alt.value("diamond"), alt.value("circle")),
             size=alt.condition("datum.t === 'all'", alt.value(130), alt.value(60)),
             tooltip=[
                 alt.Tooltip("s:N", title="Requests"),
@@ -686,7 +711,7 @@ def _difference_spec(rows: list[Row], unit: str) -> dict[str, Any]:
             ],
         ),
     ]
-    return _spec(alt.layer(*layers, data=_data(rows, columns)), 22 * len(rows) + 8)
+    return data.spec(alt.layer(*layers, data=data(rows, columns)), 22 * len(rows) + 8)
 
 
 # CSAT ---------------------------------------------------------------------------------------
@@ -703,6 +728,7 @@ def csat(agent: Agent, id: str) -> Chart:
     if last_final:
         title += f": {amount(last_final['completed_mean'], 'points')} in the last final week"
     rows = [row | {"status": _status(row)} for row in known]
+    data, data_of_response = Datasets(), Datasets()
     columns = {"d": "week_start", "v": "completed_mean", "a": "lower_bound", "b": "upper_bound"}
     columns |= {"o": "observed_mean", "s": "status"}
     x = _weeks(weeks)
@@ -712,7 +738,7 @@ def csat(agent: Agent, id: str) -> Chart:
     layers = []
     row = agent.score("csat")
     if row and row["reference_value"] is not None and not row["is_withheld"]:
-        people = alt.Chart(_data([row], {"v": "reference_value"}))
+        people = alt.Chart(data([row], {"v": "reference_value"}))
         layers = [
             people.mark_rule(color=PEOPLE, strokeDash=[6, 4], strokeWidth=2).encode(y="v:Q"),
             people.mark_text(
@@ -745,9 +771,9 @@ def csat(agent: Agent, id: str) -> Chart:
         .mark_tick(color="var(--gap-1)", thickness=3, width=16)
         .encode(y="o:Q"),
     ]
-    response = alt.Chart(_data(weeks, {"d": "week_start", "v": "response_rate"})).mark_bar(
-        color="var(--signal)", opacity=0.75, width={"band": 0.7}
-    )
+    response = alt.Chart(
+        data_of_response(weeks, {"d": "week_start", "v": "response_rate"})
+    ).mark_bar(color="var(--signal)", opacity=0.75, width={"band": 0.7})
     response = response.encode(
         x=x,
         y=alt.Y("v:Q", axis=_value_axis("share", 2)),
@@ -763,8 +789,10 @@ def csat(agent: Agent, id: str) -> Chart:
         f"provisional. In the week of {rows[-1]['week_start']}: "
         f"{amount(rows[-1]['completed_mean'], 'points')}, {rows[-1]['status']}.",
         Table(
-            ["Week of", "CSAT", "95% limits", "Answers so far say", "Status", "Sent", "Answered"]
-            + ["Response"],
+            [
+                *("Week of", "CSAT", "95% limits", "Answers so far say"),
+                *("Status", "Sent", "Answered", "Response"),
+            ],
             [
                 [
                     str(row["week_start"]),
@@ -781,16 +809,16 @@ def csat(agent: Agent, id: str) -> Chart:
                 for row in weeks
             ],
         ),
-        _spec(alt.layer(*layers, data=_data(rows, columns)), 190),
-        "Point: the mean once all answers are in, hollow where it is provisional. Line: 95% limits. "
-        "Short bar: what the answers so far say, where more are to come; early answers are not "
-        "like late ones.",
+        data.spec(alt.layer(*layers, data=data(rows, columns)), 190),
+        "Point: the mean once all answers are in, hollow where it is provisional. Line: 95% "
+        "limits. Short bar: what the answers so far say, where more are to come; early answers "
+        "are not like late ones.",
         below=[
             Chart(
                 f"{id}-response",
                 "Share of surveys answered so far",
                 "Answered over sent surveys by week.",
-                spec=_spec(response, 50),
+                spec=data_of_response.spec(response, 50),
             )
         ],
     )
@@ -824,11 +852,12 @@ def escalation_reasons(agent: Agent, id: str) -> Chart:
         }
         for row in rows
     ]
+    data = Datasets()
     weeks = list({row["week_start"]: row for row in rows}.values())
     columns = {"d": "week_start", "p": "reason", "v": "escalation_rate", "n": "n_escalated"}
     columns |= {"h": "share_of_escalations", "o": "place"}
     bars = (
-        alt.Chart(_data(drawn, columns))
+        alt.Chart(data(drawn, columns))
         .mark_bar(width={"band": 0.86})
         .encode(
             x=_weeks(weeks),
@@ -873,7 +902,7 @@ def escalation_reasons(agent: Agent, id: str) -> Chart:
             table,
             "Shares of the week's hand-overs.",
         ),
-        _spec(bars, 220),
+        data.spec(bars, 220),
         "Warm colours, at the bottom: the agent could not help. Cool colours: wish, policy, plan.",
         legend=[(words[name][1], words[name][0]) for name in classes],
     )
@@ -890,8 +919,10 @@ def task_types(agent: Agent, id: str) -> Chart:
         return Chart(id, title, title, missing="No week with requests that are old enough yet.")
     told = [row for row in rows if row["lost_completions"] is not None][:SHOWN_SEGMENTS]
     table = Table(
-        ["Task type", "Lost", "Completed", "People", "Requests", "Escalated", "Undone"]
-        + ["Abandoned", "Too late"],
+        [
+            *("Task type", "Lost", "Completed", "People", "Requests"),
+            *("Escalated", "Undone", "Abandoned", "Too late"),
+        ],
         [
             [
                 str(row["task_type"]),
@@ -916,8 +947,9 @@ def task_types(agent: Agent, id: str) -> Chart:
             f"{worst['task_type']} lost most: about {worst['lost_completions']:.0f} requests that "
             "people would have completed"
         )
+    data = Datasets()
     columns = {"s": "task_type", "v": "lost_completions"}
-    base = alt.Chart(_data(told, columns)).encode(
+    base = alt.Chart(data(told, columns)).encode(
         y=alt.Y(
             "s:N",
             sort=[row["task_type"] for row in told],
@@ -939,7 +971,7 @@ def task_types(agent: Agent, id: str) -> Chart:
         + "; ".join(f"{row['task_type']} {row['lost_completions']:.0f}" for row in told[:6])
         + ".",
         table,
-        _spec(alt.layer(bars, text), 26 * len(told) + 8),
+        data.spec(alt.layer(bars, text), 26 * len(told) + 8),
         "Lost: (what people complete - what the agent completes) x requests of the week.",
     )
 

@@ -176,8 +176,9 @@ limits as (
     from means
 )
 select
-    agent_name, week_start, n_sent, n_answered, n_answered / n_sent as response_rate, is_provisional,
-    observed_mean, completed_mean, greatest(completed_mean - half_width, 0) as lower_bound,
+    agent_name, week_start, n_sent, n_answered, n_answered / n_sent as response_rate,
+    is_provisional, observed_mean, completed_mean,
+    greatest(completed_mean - half_width, 0) as lower_bound,
     least(completed_mean + half_width, 100) as upper_bound
 from limits
 qualify row_number() over (partition by agent_name order by week_start desc) <= {WEEKS}

@@ -28,7 +28,7 @@ from agent_kpis.flagged import (
     verdict_in_words,
 )
 from agent_kpis.report import charts, words
-from agent_kpis.report.charts import CONFIG, Chart, Table
+from agent_kpis.report.charts import CONFIG, Table
 from agent_kpis.report.data import Agent, Report, Row, read
 from agent_kpis.scorecard import (
     COMPLETION,
@@ -85,9 +85,7 @@ class Score:
     direction: str = ""
 
 
-def write_report(
-    database: Path, file: Path, progress: Callable[[str], None] | None = None
-) -> Path:
+def write_report(database: Path, file: Path, progress: Callable[[str], None] | None = None) -> Path:
     """Write the report of a served database to `file`, in one step (os.replace).
 
     The same database gives the same bytes. Raises CannotRunError where the database is not there
@@ -175,13 +173,17 @@ def _section(agent: Agent, report: Report, place: int) -> dict[str, Any]:
     has_agent = agent.arm == "ai"
     drawn: dict[str, Any] = {}
     if has_agent:
-        labels = {str(row["kpi"]): str(row["label"]) for row in agent.scorecard}
+        labels = dict(zip(KPIS, words.labels(agent, KPIS), strict=True))
         drawn = {
             "gap": charts.deflection_gap(agent, f"{id}-gap"),
             "layers": [
                 chart
                 for kpi in KPIS
-                if (chart := charts.both_layers(agent, kpi, labels.get(kpi, kpi), f"{id}-over-{kpi}"))
+                if (
+                    chart := charts.both_layers(
+                        agent, kpi, labels.get(kpi, kpi), f"{id}-over-{kpi}"
+                    )
+                )
             ],
             "comparisons": [
                 chart
@@ -209,22 +211,18 @@ def _section(agent: Agent, report: Report, place: int) -> dict[str, Any]:
         "gap_said": gap_in_words(agent.gap) if agent.gap and agent.gap["n"] else "",
         "definitions": words.definitions_in_words(agent),
         "health": words.health_in_words(agent),
-        **{name: None for name in ("gap", "csat", "reasons", "task_types")},
+        **dict.fromkeys(("gap", "csat", "reasons", "task_types")),
         "layers": [],
         "comparisons": [],
         **drawn,
         "charts": all_charts,
         "episodes": _episodes(agent),
-        "movement": (
-            movement_in_words(agent.flagged.movement) if agent.flagged.movement else ""
-        ),
+        "movement": (movement_in_words(agent.flagged.movement) if agent.flagged.movement else ""),
         "response": _response(agent),
         "traits": _traits(agent),
         "review": _review(agent),
         "releases": _releases(agent),
-        "last_release": (
-            release_in_words(agent.flagged.release) if agent.flagged.release else ""
-        ),
+        "last_release": (release_in_words(agent.flagged.release) if agent.flagged.release else ""),
         "readiness": _readiness(agent, report.diagnosis),
     }
 
@@ -252,10 +250,9 @@ def _scores(agent: Agent) -> list[Score]:
     return sorted(found, key=lambda score: score.is_context)
 
 
-_UNCOMPARED = {
-    name: None
-    for name in ("level", "level_direction", "provisional_value", "delta", "comparison_note")
-}
+_UNCOMPARED = dict.fromkeys(
+    ("level", "level_direction", "provisional_value", "delta", "comparison_note")
+)
 
 
 def _score(row: Row, n_mature: int, arm: str) -> Score:
@@ -338,7 +335,9 @@ def _episodes(agent: Agent) -> list[dict[str, str]]:
 def _response(agent: Agent) -> str:
     """Who answers surveys, the arms beside each other."""
     rates = {
-        str(row["population"]): row for row in agent.csat_response if row["response_rate"] is not None
+        str(row["population"]): row
+        for row in agent.csat_response
+        if row["response_rate"] is not None
     }
     names = {"ai": "the agent's", "holdout": "the holdout's", "baseline": "people's before launch"}
     told = [
