@@ -288,7 +288,7 @@ def _blocked_before(told: Iterable[Told]) -> Told | None:
 
 def _link(environment: Mapping[str, str], out: Path) -> str:
     given = " ".join(environment.get(REPORT_VARIABLE, "").split())
-    return given or str((out / "report.html").resolve())
+    return given or str((out / "report.html").absolute())
 
 
 def _utc(now: datetime | None) -> datetime:

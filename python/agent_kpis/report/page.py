@@ -97,9 +97,11 @@ def write_report(database: Path, file: Path, progress: Callable[[str], None] | N
     say("drawing the charts")
     text = render(report)
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f".{file.name}.new")
+    # What is served is a link: the page belongs beside the database that it was made from.
+    place = file.resolve()
+    fresh = place.with_name(f".{place.name}.new")
     fresh.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(fresh, file)
+    os.replace(fresh, place)
     return file
 
 
