@@ -813,6 +813,8 @@ def test_a_withheld_comparison_shows_no_difference(page_of: Callable[..., Page])
     assert "people complete" not in next(found.root.all("p", class_="sentence")).text
     assert "Differences are withheld: the holdout has 15.0% of the customers" in found.root.text
     assert "people complete 65.9%" not in found.root.text
+    scores = found.root.one("table", class_="scores").table()
+    assert scores[1][2:4] == ["none withheld", "withheld"], "nobody is to subtract it"
     table = next(e.table() for e in found.root.all("table") if e.table()[0][0] == "Requests")
     assert {row[2] for row in table[1:]} == {"withheld"}
     assert "No data: No difference: sample ratio mismatch." in found.root.text
