@@ -87,8 +87,8 @@ def test_the_headline_says_what_is_true_now(story_page: Page) -> None:
     assert heading(story_page) == "atlas is deflecting, not resolving"
     said = next(story_page.root.all("p", class_="sentence")).text
     assert said == (
-        "60.7% of requests handled without a person, 33.3% completed; people complete 65.9% of "
-        "the same kinds of request."
+        "Since launch: 60.7% of requests handled without a person, 33.3% completed; people "
+        "complete 65.9% of the same kinds of request."
     )
     found = facts(story_page)
     assert found["Worst now"].startswith("Task completion is too low, now 34.6%, -31.3 pp from")
@@ -142,6 +142,7 @@ def scored(kpi: str = "task_completion_rate", **changes: Any) -> dict[str, Any]:
         "label": kpi,
         "role": "primary",
         "unit": "share",
+        "window_name": "since_launch",
         "value": 0.60,
         "lower_bound": 0.58,
         "upper_bound": 0.62,
@@ -200,9 +201,27 @@ def test_the_verdict_goes_by_rules(
     assert words.verdict(agent(*rows)) == verdict
 
 
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [
+        (["critical", "ok"], "completed fewer requests than people did, and is within its limits"),
+        (["ok", "critical"], "is deflecting, not resolving"),
+        (["ok", "insufficient_data"], "is deflecting, not resolving"),
+    ],
+)
+def test_an_agent_that_was_mended_is_told_so(levels: list[str], verdict: str) -> None:
+    days = [
+        day("task_completion_rate", level, date(2026, 3, place))
+        for place, level in enumerate(levels, start=1)
+    ]
+    on = Flagged(date(2026, 3, 2), date(2026, 3, 2), [], None, None)
+    worse = scored(**WORSE, level="critical")
+    assert words.verdict(agent(worse, DEFLECTION, days=days, flagged=on)).startswith(verdict)
+
+
 def test_the_sentence_says_why_there_is_no_comparison() -> None:
     nobody = agent(scored(comparison_type="no_reference", reference_value=None))
-    assert words.sentence(nobody) == "60.0% completed. No comparison with people."
+    assert words.sentence(nobody) == "Since launch: 60.0% completed. No comparison with people."
     withheld = agent(scored(is_withheld=True))
     assert "withheld: the holdout is not what was drawn" in words.sentence(withheld)
     assert "61.0%" not in words.sentence(withheld), "nobody is to subtract it"
@@ -813,6 +832,8 @@ def test_a_withheld_comparison_shows_no_difference(page_of: Callable[..., Page])
     assert "people complete" not in next(found.root.all("p", class_="sentence")).text
     assert "Differences are withheld: the holdout has 15.0% of the customers" in found.root.text
     assert "people complete 65.9%" not in found.root.text
+    scores = found.root.one("table", class_="scores").table()
+    assert scores[1][2:4] == ["none withheld", "withheld"], "nobody is to subtract it"
     table = next(e.table() for e in found.root.all("table") if e.table()[0][0] == "Requests")
     assert {row[2] for row in table[1:]} == {"withheld"}
     assert "No data: No difference: sample ratio mismatch." in found.root.text

@@ -87,6 +87,7 @@ def test_it_draws_without_a_complaint_a_request_or_a_scroll_bar(
         assert visit.complaints == []
         assert [url for url in visit.requests if url != visit.url and url != "data:,"] == []
         assert visit.width() == width
+        assert visit.page.locator(".vega-actions, .plot a").count() == 0
         plots = visit.page.locator(".plot")
         assert plots.count() == {"story": 24, "hostile": 24, "two": 48, "people": 0}[name]
         marks = visit.page.evaluate(

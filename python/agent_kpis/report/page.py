@@ -236,8 +236,7 @@ def _window(agent: Agent) -> str:
             return ""
         first, last = agent.baseline["window_start"], agent.baseline["window_end"]
         return f"The baseline, people's requests of {first} to {last}"
-    name = words.sentence_case(row["window_name"].replace("_", " "))
-    return f"{name}: {row['window_start']} to {row['window_end']}"
+    return f"{words.window_in_words(row)}: {row['window_start']} to {row['window_end']}"
 
 
 def _scores(agent: Agent) -> list[Score]:

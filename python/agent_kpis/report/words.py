@@ -100,6 +100,8 @@ def verdict(agent: Agent) -> str:
     if low is None or high is None:
         return "cannot be compared yet"
     if high < 0 and row["level"] != "ok":
+        if has_recovered(agent):
+            return "completed fewer requests than people did, and is within its limits now"
         if is_deflecting(agent):
             return "is deflecting, not resolving"
         return "completes fewer requests than people do"
@@ -108,6 +110,18 @@ def verdict(agent: Agent) -> str:
     if row["level"] == "ok":
         return "completes about as many requests as people do"
     return "cannot be told from people yet"
+
+
+def has_recovered(agent: Agent) -> bool:
+    """Completion was judged on the last day, and is within its limits."""
+    days = [row for row in agent.days if row["kpi"] == COMPLETION]
+    last = max(days, key=lambda row: row["day"], default=None)
+    return last is not None and last["day"] == agent.flagged.day and last["level"] == "ok"
+
+
+def window_in_words(row: Row) -> str:
+    """since launch, all data or last 7 days."""
+    return sentence_case(str(row["window_name"]).replace("_", " "))
 
 
 def is_deflecting(agent: Agent) -> bool:
@@ -135,7 +149,7 @@ def sentence(agent: Agent) -> str:
     if deflection and deflection["value"] is not None:
         parts.append(f"{amount(deflection['value'], 'share')} of requests handled without a person")
     parts.append(f"{amount(row['value'], 'share')} completed")
-    text = ", ".join(parts)
+    text = f"{window_in_words(row)}: {', '.join(parts)}"
     if row["reference_value"] is not None and not row["is_withheld"]:
         when = " before launch" if row["comparison_type"] == "pre_launch" else ""
         people = amount(row["reference_value"], "share")
