@@ -25,23 +25,23 @@ from dagster import (
     Definitions,
     EnvVar,
     Failure,
-    HookContext,
     MaterializeResult,
     ScheduleDefinition,
     asset,
     define_asset_job,
-    failure_hook,
     in_process_executor,
 )
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from agent_kpis.build import (
+    RESULTS,
     check_input,
     check_private,
     copies_of,
     dbt_inputs,
     dbt_outputs,
     parse_as_of,
+    summarise,
 )
 from agent_kpis.contract import project_dir
 from agent_kpis.history import only_run
@@ -55,6 +55,7 @@ from agent_kpis.run import (
     attempt,
     data_alert,
     first_words,
+    of_build,
 )
 
 NAME = "agent_kpis"
@@ -126,14 +127,20 @@ def take(context: AssetExecutionContext, folders: Folders, *steps: str) -> list[
     with only_run(stage.settings.out):
         for step in steps:
             result = attempt(STEPS[step], stage, Watcher().advance)
-            for note in result.notes:
-                context.log.info(note)
-            for problem in result.problems:
-                context.log.warning(f"{problem.node}: {problem.message}")
-            if result.exit_code == 2 or (result.exit_code and not result.checks):
+            say(context, stage.settings, step, result)
+            if result.exit_code and not result.checks:
                 raise Failure(first_words(result), allow_retries=False)
             results.append(result)
     return results
+
+
+def say(context: AssetExecutionContext, settings: Settings, step: str, result: StepResult) -> None:
+    """Log what a step found; where it failed, tell the routes that alerts are blocked."""
+    for problem in result.problems:
+        context.log.warning(f"{problem.node}: {problem.message}")
+    blocked = data_alert(settings, step, result) if result.exit_code and step != "alerts" else []
+    for note in (*result.notes, *blocked):
+        context.log.info(note)
 
 
 def specs(stage: str) -> list[AssetCheckSpec]:
@@ -177,19 +184,29 @@ def dbt_models(
     settings = folders.settings()
     check_input(settings.data, settings.config)
     with only_run(settings.out):
-        for note in check_private(settings.private):
-            context.log.info(note)
+        notes = check_private(settings.private)
         moment = parse_as_of(settings.as_of)
         inputs = dbt_inputs(settings.data, settings.config, settings.work, moment)
-        target = settings.work / "target"
-        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        target = (settings.work / "target").resolve()
+        (settings.work / RESULTS).unlink(missing_ok=True)
         try:
             with environment(inputs | dbt_outputs(settings.work, target)):
-                yield from dbt.cli(
-                    arguments, context=context, target_path=target.resolve()
-                ).stream()
+                build = dbt.cli(
+                    ["build", "--exclude-resource-type", "unit_test"],
+                    context=context,
+                    target_path=target,
+                    raise_on_error=False,
+                )
+                yield from build.stream()
         finally:
             shutil.rmtree(copies_of(settings.work), ignore_errors=True)
+        if (settings.work / RESULTS).is_file():
+            result = of_build(summarise(settings.work / RESULTS, settings.private, notes))
+        else:
+            result = StepResult(2, str(build.get_error() or "dbt could not start"))
+        say(context, settings, "dbt build", result)
+        if result.exit_code:
+            raise Failure(first_words(result), allow_retries=False)
 
 
 @asset(deps=[dbt_models], check_specs=specs("marts"), group_name="run")
@@ -213,18 +230,7 @@ def alerts(context: AssetExecutionContext, folders: Folders) -> MaterializeResul
     return MaterializeResult(metadata={"told": result.summary})
 
 
-@failure_hook(required_resource_keys={"folders"})
-def tell_that_alerts_are_blocked(context: HookContext) -> None:
-    """One message in place of the alerts, unless sending them is what failed."""
-    if context.op.name != "alerts":
-        result = StepResult(2, str(context.op_exception))
-        for note in data_alert(context.resources.folders.settings(), context.op.name, result):
-            context.log.info(note)
-
-
-job = define_asset_job(
-    NAME, selection="*", executor_def=in_process_executor, hooks={tell_that_alerts_are_blocked}
-)
+job = define_asset_job(NAME, selection="*", executor_def=in_process_executor)
 
 defs = Definitions(
     assets=[landing, dbt_models, marts, served, alerts],

@@ -127,7 +127,8 @@ def test_landing_files_that_fail_stop_the_job_before_dbt(
         assert job.step(step) == "not begun"
     assert (out / DATABASE).resolve() == served
     (told,) = server.texts()
-    assert told.startswith("KPI alerts are blocked: landing failed")
+    assert told.startswith("KPI alerts are blocked: landing checks failed")
+    assert "missing_columns of events" in told
 
 
 def test_a_dbt_test_that_fails_blocks_the_alerts(
@@ -144,7 +145,7 @@ def test_a_dbt_test_that_fails_blocks_the_alerts(
     for step in ("marts", "served", "alerts"):
         assert job.step(step) == "not begun"
     assert (out / DATABASE).resolve() == served
-    assert server.texts()[0].startswith("KPI alerts are blocked: dbt_models failed")
+    assert server.texts()[0].startswith("KPI alerts are blocked: dbt build failed")
     assert "thresholds_name_metrics_that_may_judge" in server.texts()[0]
 
 
