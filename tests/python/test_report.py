@@ -596,6 +596,30 @@ def test_the_review_the_releases_and_the_rows_read(database: Path, story_page: P
     assert sum(int(row[3]) for row in next(rejected).table()[1:]) == 288
 
 
+def test_what_the_checks_found_and_the_runs_before_are_there(
+    page_of: Callable[..., Page], story_page: Page
+) -> None:
+    assert "checks looked at" not in story_page.root.text(), "built without them"
+    page = page_of(
+        "create schema checks",
+        "create table checks.check_results as select * from (values "
+        "('landing', 'events', null, 'day_drop', 'warning', false, 0.6, '60% fewer <b>rows</b>'), "
+        "('landing', 'spans', null, 'day_drop', 'warning', true, 0.1, 'as usual'), "
+        "('landing', 'costs', null, 'day_drop', 'warning', true, null, 'too few')) as t("
+        "stage, table_name, column_name, check_name, severity, passed, observed, message)",
+        "create table checks.runs as select timestamp '2026-07-05 06:00:00' as started_at, "
+        "31.0 as seconds, 'failed' as status, 'dbt build' as step, null::timestamp as as_of, "
+        "null::bigint as rows_read, null::bigint as rows_rejected, null as worst_level, "
+        "'a test' as message",
+    )
+    quality = page.root.one("section", id="quality")
+    assert "2 checks looked at the files before the build" in quality.text()
+    assert "events: 60% fewer <b>rows</b>" in quality.text()
+    assert "as usual" not in quality.text()
+    *_, runs = quality.all("table", class_="numbers")
+    assert runs.table()[1:] == [["2026-07-05 06:00", "31 s", "failed: dbt build", "", "", "", ""]]
+
+
 # The page -----------------------------------------------------------------------------------
 
 

@@ -81,7 +81,8 @@ def send_alerts(
     """Tell the routes of `config` what changed in the served `database` since they were told.
 
     `out` keeps the ledger. `say` is called with a line of text for whatever there is to say,
-    messages without an address included (unless `print_unaddressed` is off). Raises CannotRunError where a file cannot be read.
+    messages without an address included (unless `print_unaddressed` is off). Raises CannotRunError
+    where a file cannot be read.
     """
     found = read_episodes(database)
     moment = _utc(now)

@@ -328,6 +328,19 @@ class Agent:
         return "ai" if self.score(COMPLETION) else "human"
 
 
+CHECKS = """
+select stage, table_name, column_name, check_name, severity, passed, observed, message
+from checks.check_results
+order by passed, severity, stage, table_name, check_name
+"""
+RUNS = """
+select started_at, seconds, status, step, as_of, rows_read, rows_rejected, worst_level, message
+from checks.runs
+order by started_at desc
+limit 14
+"""
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that the page says."""
@@ -340,6 +353,10 @@ class Report:
     rejected: list[Row]
     undefined: list[Row]
     excluded: list[Row]
+    checks: list[Row]
+    """Of the run that made the database; none where it was built without."""
+    runs: list[Row]
+    """The last runs before that one, the newest first."""
 
 
 # Of one row an agent, and of several.
@@ -393,7 +410,15 @@ def read(database: Path) -> Report:
             rejected=_read(con, REJECTED),
             undefined=_read(con, UNDEFINED),
             excluded=_read(con, EXCLUDED),
+            checks=_read_if_there(con, "check_results", CHECKS),
+            runs=_read_if_there(con, "runs", RUNS),
         )
+
+
+def _read_if_there(con: duckdb.DuckDBPyConnection, table: str, sql: str) -> list[Row]:
+    """From the schema `checks`, which publishing adds: dbt's own database has none."""
+    there = "select 1 from duckdb_tables() where schema_name = 'checks' and table_name = ?"
+    return _read(con, sql) if con.execute(there, [table]).fetchone() else []
 
 
 def _names(scorecard: dict[str, list[Row]], diagnosis: doctor.Diagnosis) -> list[str]:

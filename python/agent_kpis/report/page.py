@@ -19,7 +19,7 @@ import vl_convert
 from markupsafe import Markup
 
 from agent_kpis import doctor
-from agent_kpis.display import amount, distance, signed
+from agent_kpis.display import amount, distance, duration, signed
 from agent_kpis.flagged import (
     CAUSES,
     effect_in_words,
@@ -510,4 +510,23 @@ def _quality(report: Report) -> dict[str, Any]:
             f"{(row['exclusion_reason'] or 'unknown').replace('_', ' ')} ({row['n']:,})"
             for row in report.excluded
         ],
+        "n_checks": sum(row["observed"] is not None for row in report.checks),
+        "warned": [
+            f"{row['table_name']}: {row['message']}" for row in report.checks if not row["passed"]
+        ],
+        "runs": Table(
+            ["Run (UTC)", "Took", "Ended", "Data as of", "Rows", "Rejected", "Worst level"],
+            [
+                [
+                    f"{row['started_at']:%Y-%m-%d %H:%M}",
+                    "" if row["seconds"] is None else duration(row["seconds"]),
+                    row["status"] if row["status"] == "ok" else f"{row['status']}: {row['step']}",
+                    f"{row['as_of']:%Y-%m-%d}" if row["as_of"] else "",
+                    "" if row["rows_read"] is None else f"{row['rows_read']:,}",
+                    "" if row["rows_rejected"] is None else f"{row['rows_rejected']:,}",
+                    row["worst_level"] or "",
+                ]
+                for row in report.runs
+            ],
+        ),
     }
