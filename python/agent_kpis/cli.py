@@ -153,7 +153,7 @@ def run(
         sys.exit(outcome.exit_code)
     show(out / DATABASE, console)
     console.print(f"\nReport           {out / 'report.html'}")
-    console.print(f"Served database  {out / DATABASE}  (schemas input, facts, marts)")
+    console.print(f"Served database  {out / DATABASE}  (schemas input, facts, marts, checks)")
     console.print(f"Marts as parquet {out / 'marts'}")
     sys.exit(outcome.exit_code or outcome.delivery.exit_code(exit_level))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import duckdb
 from filelock import FileLock, Timeout
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -173,8 +172,8 @@ def show(out: Path, console: Console, last: int) -> None:
         raise CannotRunError(f"No runs in {out / FILE}. Run `kpi run` first.")
     if runs[-1].seconds is None and is_under_way(out):
         runs[-1].status = "under way"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("started (UTC)", "took", "ended", "data as of", "rows", "rejected", "worst level"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("started (UTC)", "took", "ended", "data as of", "rows", "rejected", "level"):
         justify = "right" if name in ("took", "rows", "rejected") else "left"
         table.add_column(name, justify=justify, no_wrap=True)
     for run in runs[-last:]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,10 +37,8 @@ def publish(private: Path, out: Path) -> list[Path]:
     Returns the paths in `out` under which readers find them. Raises CannotRunError where `out`
     cannot be written; what was served before is then untouched.
     """
-    from agent_kpis.report import write_report
-
     version = prepare(private, out)
-    write_report(version / DATABASE, version / REPORT)
+    add_report(version, out)
     return serve(version, out)
 
 
@@ -64,6 +62,14 @@ def prepare(private: Path, out: Path) -> Path:
                 path = str(version / MARTS / f"{name}.parquet").replace("'", "''")
                 con.execute(f"copy marts.{name} to '{path}' (format parquet)")
     return version
+
+
+def add_report(version: Path, out: Path, progress: Callable[[str], None] | None = None) -> None:
+    """Write the report of a version beside its database."""
+    from agent_kpis.report import write_report
+
+    with writing(out, version):
+        write_report(version / DATABASE, version / REPORT, progress)
 
 
 def add_checks(con: duckdb.DuckDBPyConnection, out: Path) -> None:

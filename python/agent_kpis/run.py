@@ -20,7 +20,7 @@ from agent_kpis import history
 from agent_kpis.build import DATABASE, BuildResult, Problem, build, check_input, parse_as_of
 from agent_kpis.contract import project_dir
 from agent_kpis.errors import CannotRunError
-from agent_kpis.publish import REPORT, prepare, serve
+from agent_kpis.publish import add_report, prepare, serve
 
 if TYPE_CHECKING:
     from agent_kpis import quality
@@ -166,10 +166,9 @@ def publish_step(stage: Stage, advance: Advance) -> StepResult:
 def report_step(stage: Stage, advance: Advance) -> StepResult:
     """Write the report of what was just written, then serve both."""
     from agent_kpis.quality import write_profile
-    from agent_kpis.report import write_report
 
     settings = stage.settings
-    write_report(stage.version / DATABASE, stage.version / REPORT, advance)
+    add_report(stage.version, settings.out, advance)
     serve(stage.version, settings.out)
     stage.is_served = True
     if stage.profiles:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,21 @@ from types import ModuleType
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+KPI = Path(sys.executable).parent / "kpi"
+
+
+def kpi(*arguments: object, width: int = 80) -> subprocess.CompletedProcess[str]:
+    """The command, as a user runs it in the repository; it never shows a traceback."""
+    done = subprocess.run(
+        [str(KPI), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"COLUMNS": str(width)},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 def shared_data(name: str) -> Path:

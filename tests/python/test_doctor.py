@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,11 +17,10 @@ from rich.console import Console
 from agent_kpis import doctor
 from agent_kpis.errors import CannotRunError
 from scenarios import BASELINE_FROM, LAUNCH, World, scope, spread
-from support import REPOSITORY
+from support import kpi
 from test_readiness import whole
 from warehouse import write_config, write_landing
 
-KPI = Path(sys.executable).parent / "kpi"
 FULL = {"baseline_from": BASELINE_FROM, "holdout_share": 0.1, "holdout_unit": "customer"}
 
 
@@ -34,18 +31,6 @@ class Before:
     data: Path
     config: Path
     out: Path
-
-
-def kpi(*arguments: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [str(KPI), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -34,9 +33,8 @@ from agent_kpis.quality.judging import Measurement, Mix, Point, amount
 from agent_kpis.quality.limits import Limit
 from agent_kpis.quality.report import ROW_COLUMNS
 from quality_world import configuration, world, write_world
-from support import REPOSITORY
+from support import REPOSITORY, kpi
 
-KPI = Path(sys.executable).parent / "kpi"
 SEEDS = REPOSITORY / "seeds"
 
 
@@ -45,17 +43,6 @@ def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        check=False,
-    )
-
-
-def kpi(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(KPI), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env=os.environ | {"COLUMNS": "200"},
         check=False,
     )
 
@@ -423,7 +410,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_landing_that_passes(data: Path, tmp_path: Path) -> None:
-    done = kpi("check", "landing", "--data", data, "--out", tmp_path)
+    done = kpi("check", "landing", "--data", data, "--out", tmp_path, width=200)
     assert done.returncode == 0, done.stderr
     assert re.search(r"landing: \d+ checks, 0 critical, 0 warnings", done.stdout)
     assert done.stderr == ""
@@ -436,7 +423,7 @@ def test_landing_that_fails_says_what_and_where(tmp_path: Path) -> None:
     for survey in rows["surveys"][::3]:
         survey["sent_at"] = "yesterday"
     folder = write_world(tmp_path / "data", rows)
-    done = kpi("check", "landing", "--data", folder, "--out", tmp_path / "out")
+    done = kpi("check", "landing", "--data", folder, "--out", tmp_path / "out", width=200)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     line = next(line for line in lines if line.startswith("critical"))
@@ -449,12 +436,12 @@ def test_landing_that_fails_says_what_and_where(tmp_path: Path) -> None:
 def test_landing_is_compared_with_the_last_good_run(data: Path, tmp_path: Path) -> None:
     work = tmp_path / ".work"
     write_profile(work, Profile(data=str(data), rows={"events": 10_000}))
-    done = kpi("check", "landing", "--data", data, "--out", tmp_path)
+    done = kpi("check", "landing", "--data", data, "--out", tmp_path, width=200)
     assert done.returncode == 1
     assert "rows_lost" in done.stdout
     assert json.loads((work / "profile.json").read_text())["rows"] == {"events": 10_000}
     (work / "profile.json").write_text("broken")
-    done = kpi("check", "landing", "--data", data, "--out", tmp_path)
+    done = kpi("check", "landing", "--data", data, "--out", tmp_path, width=200)
     assert done.returncode == 0, done.stderr
     assert "profile.json cannot be read" in done.stdout
 
@@ -470,7 +457,7 @@ def test_what_could_not_run_ends_with_2(data: Path, tmp_path: Path) -> None:
         (("landing", "--data", broken), "events.parquet"),
         (("marts",), "Run `kpi build` first"),
     ]:
-        done = kpi("check", *arguments, "--out", tmp_path / "out")
+        done = kpi("check", *arguments, "--out", tmp_path / "out", width=200)
         assert done.returncode == 2, done.stdout
         assert says in done.stderr
         assert "Traceback" not in done.stderr

@@ -21,19 +21,7 @@ from agent_kpis.build import DBT
 from agent_kpis.display import amount, duration, signed
 from agent_kpis.errors import CannotRunError
 from agent_kpis.scorecard import difference, interval, show
-from support import REPOSITORY, code_blocks, readme_blocks, shared_data
-
-KPI = Path(sys.executable).parent / "kpi"
-
-
-def kpi(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(KPI), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        check=False,
-    )
+from support import REPOSITORY, code_blocks, kpi, readme_blocks, shared_data
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from agent_kpis.build import DATABASE
 from agent_kpis.history import FILE, RunLog, only_run, read_runs
 from agent_kpis.run import STEPS
 from scenarios import World
-from support import REPOSITORY
+from support import KPI, REPOSITORY, kpi
 from warehouse import write_landing
 
-KPI = Path(sys.executable).parent / "kpi"
 # Every step but the build, over the private database that is there.
 WITHOUT_BUILD = """
 import sys
@@ -50,16 +49,6 @@ def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = kpi("run", "--data", data, "--out", folder)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def kpi(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(KPI), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        check=False,
-    )
 
 
 def digest(out: Path) -> str:
