@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from agent_kpis.build import DATABASE, Problem, is_complete
+from agent_kpis.build import DATABASE, Problem, check_input, is_complete
 from agent_kpis.errors import CannotRunError
 from agent_kpis.history import only_run
 from agent_kpis.run import Settings, Stage, StepResult, Watcher, attempt, build_step, work_folder
@@ -477,6 +477,7 @@ def show_checks(report: Report, out: Path, note: str = "") -> int:
 
 def one_build(settings: Settings) -> StepResult:
     """dbt build alone, with progress, and what went wrong."""
+    check_input(settings.data, settings.config)
     printer = Printer()
     with only_run(settings.out):
         started = time.monotonic()

@@ -102,27 +102,6 @@ def test_a_run_that_fails_leaves_what_was_published(run: Run, tmp_path: Path) ->
     assert digest() == before
 
 
-def test_a_reader_keeps_the_file_it_opened(run: Run) -> None:
-    served = run.out / "agent_kpis.duckdb"
-    reader = (
-        "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True); "
-        "print(con.execute('select count(*) from marts.kpi_daily').fetchone()[0], flush=True); "
-        "sys.stdin.readline(); "
-        "print(con.execute('select count(*) from marts.kpi_daily').fetchone()[0], flush=True)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", reader, str(served)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    first = process.stdout.readline()
-    published = kpi("publish", "--out", run.out)
-    assert published.returncode == 0, published.stderr
-    second, _ = process.communicate("\n", timeout=60)
-    assert first.strip() == second.strip() != ""
-
-
 def test_the_scorecard_is_a_picture_too(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "scorecard.svg"
     done = kpi("scorecard", "--out", run.out, "--svg", picture)

@@ -92,9 +92,13 @@ class Build:
 
     @cached_property
     def results(self) -> dict[str, str]:
-        """Status by node name, of models, tests and seeds."""
+        """Status by node name, of models, tests and seeds; exposures do nothing."""
         found = json.loads((self.folder / "target" / "run_results.json").read_text())
-        return {result["unique_id"].split(".")[2]: result["status"] for result in found["results"]}
+        return {
+            result["unique_id"].split(".")[2]: result["status"]
+            for result in found["results"]
+            if result["status"] != "no-op"
+        }
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
