@@ -274,19 +274,19 @@ def alert_command(
       12  critical                                     (with --exit-level)
       13  catastrophic                                 (with --exit-level)
     """
-    from agent_kpis.alerts import send_alerts
+    from agent_kpis.alerts import Sender
 
     served = out / DATABASE
     if not served.is_file():
         raise CannotRunError(f"No served database {served}. Run `kpi run` first.")
-    delivery = send_alerts(
-        served,
+    sender = Sender(
         Settings.of(data, config, out).config,
         out,
         dry_run=dry_run,
         patience=patience,
         say=lambda text: console.print(text, markup=False),
     )
+    delivery = sender.alerts(served)
     report_delivery(delivery, strict)
     sys.exit(delivery.exit_code(exit_level, strict))
 

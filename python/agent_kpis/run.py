@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_kpis import history
 from agent_kpis.build import DATABASE, BuildResult, Problem, build, check_input, parse_as_of
@@ -127,7 +127,8 @@ def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResul
     ]
     notes = [text for text in (note, *report.notes) if text]
     if rows := len(report.failing_rows):
-        notes.append(f"{rows:,} failing rows are in {folder / 'failing_rows.csv'}")
+        word = "row is" if rows == 1 else "rows are"
+        notes.append(f"{rows:,} failing {word} in {folder / 'failing_rows.csv'}")
     judged = sum(result.observed is not None for result in report.results)
     summary = counted(f"{judged} checks", problems)
     return StepResult(report.exit_code, summary, problems, notes, report.results)
@@ -178,14 +179,14 @@ def report_step(stage: Stage, advance: Advance) -> StepResult:
 
 def alerts_step(stage: Stage, advance: Advance) -> StepResult:
     """Tell the routes. Without addresses nothing is sent, and how to see the messages is said."""
-    from agent_kpis.alerts import clear_data_alert, send_alerts
+    from agent_kpis.alerts import Sender
 
     settings = stage.settings
     notes: list[str] = []
-    told: dict[str, Any] = {"say": notes.append, "print_unaddressed": False}
-    cleared = clear_data_alert(settings.config, settings.out, **told)
+    sender = Sender(settings.config, settings.out, say=notes.append, print_unaddressed=False)
+    cleared = sender.unblocked()
     advance("what opened, got worse or cleared")
-    delivery = send_alerts(settings.out / DATABASE, settings.config, settings.out, **told)
+    delivery = sender.alerts(settings.out / DATABASE)
     stage.delivery = delivery
     if delivery.without_address:
         notes.append(
@@ -204,20 +205,14 @@ def alerts_step(stage: Stage, advance: Advance) -> StepResult:
 
 def data_alert(settings: Settings, step: str, result: StepResult) -> list[str]:
     """Tell the routes that alerts are blocked, and by what; what there is to say about that."""
-    from agent_kpis.alerts import send_data_alert
+    from agent_kpis.alerts import Sender
 
     serious = [problem for problem in result.problems if problem.status != "warn"]
     found = [f"{problem.node}: {problem.message}" for problem in serious] or [result.summary]
     notes: list[str] = []
     try:
-        delivery = send_data_alert(
-            settings.config,
-            settings.out,
-            step,
-            "\n".join(found),
-            say=notes.append,
-            print_unaddressed=False,
-        )
+        sender = Sender(settings.config, settings.out, say=notes.append, print_unaddressed=False)
+        delivery = sender.blocked(step, "\n".join(found))
     except CannotRunError as error:
         return [f"nobody was told of this: {error}"]
     if delivery.sent:
@@ -265,9 +260,10 @@ def run(
             watcher.begin(step)
             started = time.monotonic()
             result = attempt(do, stage, watcher.advance)
-            if result.exit_code and not stage.is_served:
-                result.notes += data_alert(settings, step, result)
             seconds = time.monotonic() - started
+            if result.exit_code and not stage.is_served:
+                watcher.advance("telling the routes that alerts are blocked")
+                result.notes += data_alert(settings, step, result)
             watcher.end(step, seconds, result)
             warnings += sum(problem.status == "warn" for problem in result.problems)
             log.write("done", step=step, seconds=round(seconds, 1))

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import yaml
 
-from agent_kpis.alerts import Delivery, clear_data_alert, send_alerts, send_data_alert
+from agent_kpis.alerts import Delivery, Sender
 from support import REPOSITORY
 
 NOW = datetime(2026, 7, 5, 6, 0, tzinfo=UTC)
@@ -187,17 +187,17 @@ class Team:
         self.said: list[str] = []
         self.waits: list[float] = []
 
-    def _shared(self, **given: Any) -> dict[str, Any]:
+    def _sender(self, **given: Any) -> Sender:
         self.server.requests.clear()
         self.said.clear()
         self.waits.clear()
-        return {
+        shared = {
             "environment": self.environment,
             "now": self.now,
             "say": self.said.append,
             "sleep": self.waits.append,
-            **given,
         }
+        return Sender(self.config, self.out, **{**shared, **given})
 
     def run(self, *episodes: dict[str, Any], hours: float = 1, **given: Any) -> Delivery:
         self.now += timedelta(hours=hours)
@@ -207,14 +207,14 @@ class Team:
     def send(self, **given: Any) -> Delivery:
         """Over the database that is there."""
         database = self.out / "agent_kpis.duckdb"
-        return send_alerts(database, self.config, self.out, **self._shared(**given))
+        return self._sender(**given).alerts(database)
 
     def blocked(self, step: str, summary: str = "", hours: float = 1, **given: Any) -> Delivery:
         self.now += timedelta(hours=hours)
-        return send_data_alert(self.config, self.out, step, summary, **self._shared(**given))
+        return self._sender(**given).blocked(step, summary)
 
     def good(self, **given: Any) -> Delivery:
-        return clear_data_alert(self.config, self.out, **self._shared(**given))
+        return self._sender(**given).unblocked()
 
     def ledger(self, sql: str) -> list[tuple]:
         with sqlite3.connect(self.out / "alerts.sqlite") as con:

@@ -265,11 +265,11 @@ def test_a_folder_that_cannot_be_written_is_named(team: Team, tmp_path: Path) ->
     team.out = tmp_path / "file"
     team.out.write_text("")
     database = tmp_path / "out" / "agent_kpis.duckdb"
-    from agent_kpis.alerts import send_alerts
+    from agent_kpis.alerts import Sender
     from agent_kpis.errors import CannotRunError
 
     with pytest.raises(CannotRunError, match="cannot be written"):
-        send_alerts(database, team.config, team.out, environment=team.environment)
+        Sender(team.config, team.out, environment=team.environment).alerts(database)
 
 
 def test_another_address_starts_afresh(team: Team, server: Server) -> None:

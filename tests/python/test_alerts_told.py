@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_kpis.alerts import Delivery, send_alerts
+from agent_kpis.alerts import Delivery, Sender
 from agent_kpis.errors import CannotRunError
 from alerting import DESK, REPORT, Server, Team, episode, many
 
@@ -518,7 +518,7 @@ def test_a_database_of_another_version_is_named(team: Team, tmp_path: Path) -> N
     with duckdb.connect(str(tmp_path / "old.duckdb")) as con:
         con.execute("create schema marts")
     with pytest.raises(CannotRunError, match=r"old\.duckdb"):
-        send_alerts(tmp_path / "old.duckdb", team.config, team.out)
+        Sender(team.config, team.out).alerts(tmp_path / "old.duckdb")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """Alerts that arrive: an episode's changes to the routes of a team, each told once."""
 
-from agent_kpis.alerts.sending import Delivery, clear_data_alert, send_alerts, send_data_alert
+from agent_kpis.alerts.sending import Delivery, Sender
 
-__all__ = ["Delivery", "clear_data_alert", "send_alerts", "send_data_alert"]
+__all__ = ["Delivery", "Sender"]

@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from datetime import time as day_time
 from pathlib import Path
 
+from agent_kpis.alerts import messages
 from agent_kpis.alerts.changes import (
     chat_messages,
     episode_changes,
@@ -20,7 +21,7 @@ from agent_kpis.alerts.changes import (
 from agent_kpis.alerts.delivery import PATIENCE, Target, deliver
 from agent_kpis.alerts.episodes import Episode, read_episodes
 from agent_kpis.alerts.ledger import Item, Ledger, Told, opened
-from agent_kpis.alerts.messages import BLOCKED_KEY, Message, blocked, unblocked
+from agent_kpis.alerts.messages import BLOCKED_KEY, Message
 from agent_kpis.alerts.routes import Route, in_force, read_routes, severity
 from agent_kpis.errors import CannotRunError
 
@@ -65,106 +66,6 @@ class Delivery:
         return LEVEL_CODES.get(self.worst_level or "", 0)
 
 
-def send_alerts(
-    database: Path,
-    config: Path,
-    out: Path,
-    *,
-    environment: Mapping[str, str] = os.environ,
-    now: datetime | None = None,
-    dry_run: bool = False,
-    say: Say = print,
-    patience: float = PATIENCE,
-    sleep: Callable[[float], None] = time.sleep,
-    print_unaddressed: bool = True,
-) -> Delivery:
-    """Tell the routes of `config` what changed in the served `database` since they were told.
-
-    `out` keeps the ledger. `say` is called with a line of text for whatever there is to say,
-    messages without an address included (unless `print_unaddressed` is off). Raises CannotRunError
-    where a file cannot be read.
-    """
-    found = read_episodes(database)
-    moment = _utc(now)
-    routes = _routes(config, moment, found.day, say)
-    link = _link(environment, out)
-
-    def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
-        changes = episode_changes(found.episodes, told, route, moment)
-        open_here = sum(
-            episode.is_open and route.accepts(episode.level, episode.agent)
-            for episode in found.episodes
-        )
-        skipped = open_here - sum(change.kind != "cleared" for change in changes)
-        if target and target.keeps_incidents:
-            messages, quiet = incident_messages(changes, found.episodes, told, route, link)
-        else:
-            messages, quiet = chat_messages(changes, route, link), []
-        return _Composed(messages, quiet, skipped)
-
-    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
-    delivery = run.over(routes, compose, found.episodes)
-    delivery.worst_level = found.worst_level
-    return delivery
-
-
-def send_data_alert(
-    config: Path,
-    out: Path,
-    step: str,
-    summary: str,
-    *,
-    what_to_do: str = MEND,
-    environment: Mapping[str, str] = os.environ,
-    now: datetime | None = None,
-    dry_run: bool = False,
-    say: Say = print,
-    patience: float = PATIENCE,
-    sleep: Callable[[float], None] = time.sleep,
-    print_unaddressed: bool = True,
-) -> Delivery:
-    """A check or the build failed: say once that KPI alerts are blocked, and by what.
-
-    `step` is its name, `summary` what it found, the most useful lines first. Needs no database.
-    Said again where another step fails, and after the route's `renotify_hours`.
-    """
-    moment = _utc(now)
-    routes = [route for route in _routes(config, moment, None, say) if route.accepts("critical")]
-
-    def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
-        row = _blocked_before(told)
-        again = row is None or row.detail != step or not row.level
-        if again or is_due(row, route.renotify_after(), moment):
-            return _Composed([blocked(step, summary, what_to_do)])
-        return _Composed([], skipped=1)
-
-    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
-    return run.over(routes, compose)
-
-
-def clear_data_alert(
-    config: Path,
-    out: Path,
-    *,
-    environment: Mapping[str, str] = os.environ,
-    now: datetime | None = None,
-    dry_run: bool = False,
-    say: Say = print,
-    patience: float = PATIENCE,
-    sleep: Callable[[float], None] = time.sleep,
-    print_unaddressed: bool = True,
-) -> Delivery:
-    """The checks and the build passed: tell whoever heard that KPI alerts were blocked."""
-    moment = _utc(now)
-
-    def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
-        row = _blocked_before(told)
-        return _Composed([unblocked(row.detail)] if row else [])
-
-    run = _Run(out, environment, moment, dry_run, say, patience, sleep, print_unaddressed)
-    return run.over(_routes(config, moment, None, say), compose)
-
-
 @dataclass(frozen=True)
 class _Composed:
     """What a route gets, what its ledger gets without a message, and how much had nothing new."""
@@ -178,19 +79,88 @@ Compose = Callable[[Route, Target | None, list[Told]], _Composed]
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What every delivery of one run shares."""
+class Sender:
+    """Tells the routes of a team, each thing once.
 
+    `config` holds alert_routes.csv, `out` the ledger. `say` is called with a line of text for
+    whatever there is to say, messages without an address included (unless `print_unaddressed` is
+    off). `patience`: seconds that a route may take for attempts that fail. Every method raises
+    CannotRunError where a file cannot be read.
+    """
+
+    config: Path
     out: Path
-    environment: Mapping[str, str]
-    now: datetime
-    dry_run: bool
-    say: Say
-    patience: float
-    sleep: Callable[[float], None]
-    print_unaddressed: bool
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    dry_run: bool = False
+    say: Say = print
+    patience: float = PATIENCE
+    sleep: Callable[[float], None] = time.sleep
+    print_unaddressed: bool = True
 
-    def over(
+    def alerts(self, database: Path) -> Delivery:
+        """What changed in the served `database` since the routes were told."""
+        found = read_episodes(database)
+        link = self._link()
+
+        def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
+            changes = episode_changes(found.episodes, told, route, self.now)
+            open_here = sum(
+                episode.is_open and route.accepts(episode.level, episode.agent)
+                for episode in found.episodes
+            )
+            skipped = open_here - sum(change.kind != "cleared" for change in changes)
+            if target and target.keeps_incidents:
+                told_now, quiet = incident_messages(changes, found.episodes, told, route, link)
+            else:
+                told_now, quiet = chat_messages(changes, route, link), []
+            return _Composed(told_now, quiet, skipped)
+
+        delivery = self._over(self._routes(found.day), compose, found.episodes)
+        delivery.worst_level = found.worst_level
+        return delivery
+
+    def blocked(self, step: str, summary: str) -> Delivery:
+        """A check or the build failed: say once that KPI alerts are blocked, and by what.
+
+        `step` is its name, `summary` what it found, the most useful lines first. Needs no
+        database. Said again where another step fails, and after the route's `renotify_hours`.
+        """
+
+        def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
+            row = _blocked_before(told)
+            again = row is None or row.detail != step or not row.level
+            if again or is_due(row, route.renotify_after(), self.now):
+                return _Composed([messages.blocked(step, summary, MEND)])
+            return _Composed([], skipped=1)
+
+        routes = [route for route in self._routes() if route.accepts("critical")]
+        return self._over(routes, compose)
+
+    def unblocked(self) -> Delivery:
+        """The checks and the build passed: tell whoever heard that KPI alerts were blocked."""
+
+        def compose(route: Route, target: Target | None, told: list[Told]) -> _Composed:
+            row = _blocked_before(told)
+            return _Composed([messages.unblocked(row.detail)] if row else [])
+
+        return self._over(self._routes(), compose)
+
+    def _routes(self, day: date | None = None) -> list[Route]:
+        """In force now, or by the end of the last day of the data where that is later."""
+        rows = read_routes(self.config)
+        end = datetime.combine(day, day_time.max, tzinfo=UTC) if day else self.now
+        routes = in_force(rows, max(self.now, end))
+        if not routes:
+            file = self.config / "alert_routes.csv"
+            self.say(f"Nobody is told: {file} has no row that is in force.")
+        return routes
+
+    def _link(self) -> str:
+        given = " ".join(self.environment.get(REPORT_VARIABLE, "").split())
+        return given or str((self.out / "report.html").absolute())
+
+    def _over(
         self, routes: Iterable[Route], compose: Compose, episodes: list[Episode] | None = None
     ) -> Delivery:
         """Each route in turn; one that cannot be reached does not keep the others waiting."""
@@ -273,25 +243,5 @@ class _Run:
         )
 
 
-def _routes(config: Path, now: datetime, day: object, say: Say) -> list[Route]:
-    """In force now, or by the end of the last day of the data where that is later."""
-    rows = read_routes(config)
-    end = datetime.combine(day, day_time.max, tzinfo=UTC) if day else now
-    routes = in_force(rows, max(now, end))
-    if not routes:
-        say(f"Nobody is told: {config / 'alert_routes.csv'} has no row that is in force.")
-    return routes
-
-
 def _blocked_before(told: Iterable[Told]) -> Told | None:
     return next((row for row in told if row.key == BLOCKED_KEY and row.is_open), None)
-
-
-def _link(environment: Mapping[str, str], out: Path) -> str:
-    given = " ".join(environment.get(REPORT_VARIABLE, "").split())
-    return given or str((out / "report.html").absolute())
-
-
-def _utc(now: datetime | None) -> datetime:
-    moment = now or datetime.now(UTC)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
