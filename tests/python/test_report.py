@@ -599,7 +599,7 @@ def test_the_review_the_releases_and_the_rows_read(database: Path, story_page: P
 def test_what_the_checks_found_and_the_runs_before_are_there(
     page_of: Callable[..., Page], story_page: Page
 ) -> None:
-    assert "checks looked at" not in story_page.root.text(), "built without them"
+    assert "checks looked at" not in story_page.root.text, "built without them"
     page = page_of(
         "create schema checks",
         "create table checks.check_results as select * from (values "
@@ -613,9 +613,9 @@ def test_what_the_checks_found_and_the_runs_before_are_there(
         "'a test' as message",
     )
     quality = page.root.one("section", id="quality")
-    assert "2 checks looked at the files before the build" in quality.text()
-    assert "events: 60% fewer <b>rows</b>" in quality.text()
-    assert "as usual" not in quality.text()
+    assert "2 checks looked at the files before the build" in quality.text
+    assert "events: 60% fewer <b>rows</b>" in quality.text
+    assert "as usual" not in quality.text
     *_, runs = quality.all("table", class_="numbers")
     assert runs.table()[1:] == [["2026-07-05 06:00", "31 s", "failed: dbt build", "", "", "", ""]]
 
