@@ -188,9 +188,9 @@ def alerts_step(stage: Stage, advance: Advance) -> StepResult:
     advance("what opened, got worse or cleared")
     delivery = sender.alerts(settings.out / DATABASE)
     stage.delivery = delivery
-    if delivery.without_address:
+    if delivery.printed:
         notes.append(
-            f"{delivery.printed} messages about {delivery.worst_level or 'ok'} were not sent: no "
+            f"{delivery.printed} messages were not sent (the worst: {delivery.worst_level}): no "
             f"address in {' and '.join(delivery.without_address)}. `kpi alert --dry-run` prints "
             "them, docs/alerts.md says more."
         )
