@@ -18,7 +18,16 @@ from rich.table import Column
 from agent_kpis.build import DATABASE, Problem, check_input, is_complete
 from agent_kpis.errors import CannotRunError
 from agent_kpis.history import only_run
-from agent_kpis.run import Settings, Stage, StepResult, Watcher, attempt, build_step, work_folder
+from agent_kpis.run import (
+    STEPS,
+    Settings,
+    Stage,
+    StepResult,
+    Watcher,
+    attempt,
+    build_step,
+    work_folder,
+)
 from agent_kpis.run import run as run_all
 
 if TYPE_CHECKING:
@@ -135,8 +144,14 @@ def report_load(summary: dict, to: Path) -> None:
 @out_option
 @as_of_option
 @exit_level_option
+@click.option("--no-alerts", is_flag=True, help="Tell nobody: for a replay of another day.")
 def run(
-    data: Path, config: Path | None, out: Path, as_of: str | None, exit_level: str | None
+    data: Path,
+    config: Path | None,
+    out: Path,
+    as_of: str | None,
+    exit_level: str | None,
+    no_alerts: bool,
 ) -> None:
     """The whole run: checks, dbt build, publish, report, alerts.
 
@@ -145,8 +160,11 @@ def run(
     """
     from agent_kpis.scorecard import show
 
+    if no_alerts and exit_level:
+        raise CannotRunError("--exit-level needs the alerts: leave out --no-alerts.")
     settings = Settings.of(data, config, out, as_of)
-    outcome = run_all(settings, Printer())
+    steps = {name: step for name, step in STEPS.items() if not (no_alerts and name == "alerts")}
+    outcome = run_all(settings, Printer(), steps)
     if not outcome.is_served:
         kept = "What was published before is untouched." if (out / DATABASE).exists() else ""
         stderr.print(f"Nothing was published. {kept}".rstrip())
@@ -155,7 +173,8 @@ def run(
     console.print(f"\nReport           {out / 'report.html'}")
     console.print(f"Served database  {out / DATABASE}  (schemas input, facts, marts, checks)")
     console.print(f"Marts as parquet {out / 'marts'}")
-    sys.exit(outcome.exit_code or outcome.delivery.exit_code(exit_level))
+    level = outcome.delivery.exit_code(exit_level) if outcome.delivery else 0
+    sys.exit(outcome.exit_code or level)
 
 
 @cli.command("build")
@@ -469,6 +488,8 @@ def show_checks(report: Report, out: Path, note: str = "") -> int:
     from agent_kpis import quality
 
     folder = quality.write_report(report, out)
+    if not report.critical:
+        quality.offer_profile(work_folder(out), report.stage, report.profile)
     for text in filter(None, [note, *report.notes]):
         console.print(f"[dim]note: {escape(text)}[/dim]")
     quality.show(report, folder, console)

@@ -90,10 +90,13 @@ def add_checks(con: duckdb.DuckDBPyConnection, out: Path) -> None:
 
 def serve(version: Path, out: Path) -> list[Path]:
     """Turn the link `current` to `version`, in one step, and see to the links that lead to it."""
+    from agent_kpis.quality import accept_profiles
+
     with writing(out):
         link(version.parent / CURRENT, Path(version.name))
         for name in served_names(version):
             link(out / name, Path(SERVED) / CURRENT / name)
+        accept_profiles(out / ".work")
     return [out / name for name in served_names(version)]
 
 

@@ -11,8 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +70,6 @@ class Stage:
     """What the steps of one run hand on."""
 
     settings: Settings
-    profiles: list[quality.Profile] = field(default_factory=list)  # what the next run compares with
     version: Path | None = None  # written, not yet served
     is_served: bool = False
     delivery: Delivery | None = None
@@ -115,7 +112,8 @@ def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResul
     from agent_kpis import quality
 
     folder = quality.write_report(report, stage.settings.out)
-    stage.profiles.append(report.profile)
+    if not report.critical:
+        quality.offer_profile(stage.settings.work, report.stage, report.profile)
     problems = [
         Problem(
             f"{result.check} of {'.'.join(filter(None, (result.table, result.column)))}",
@@ -166,14 +164,10 @@ def publish_step(stage: Stage, advance: Advance) -> StepResult:
 
 def report_step(stage: Stage, advance: Advance) -> StepResult:
     """Write the report of what was just written, then serve both."""
-    from agent_kpis.quality import write_profile
-
     settings = stage.settings
     add_report(stage.version, settings.out, advance)
     serve(stage.version, settings.out)
     stage.is_served = True
-    if stage.profiles:
-        write_profile(settings.work, reduce(or_, stage.profiles))
     return StepResult()
 
 
@@ -244,7 +238,7 @@ class Outcome:
 def run(
     settings: Settings, watcher: Watcher | None = None, steps: dict[str, Step] = STEPS
 ) -> Outcome:
-    """Every step in order, until one fails.
+    """Every step in order, until one fails. Without the step `alerts` nobody is told anything.
 
     Raises CannotRunError where the run could not even begin: another one is under way in `out`, or
     the time is none.
@@ -261,7 +255,7 @@ def run(
             started = time.monotonic()
             result = attempt(do, stage, watcher.advance)
             seconds = time.monotonic() - started
-            if result.exit_code and not stage.is_served:
+            if result.exit_code and not stage.is_served and "alerts" in steps:
                 watcher.advance("telling the routes that alerts are blocked")
                 result.notes += data_alert(settings, step, result)
             watcher.end(step, seconds, result)

@@ -23,7 +23,9 @@ from agent_kpis.quality import (
     CheckResult,
     Profile,
     Report,
+    accept_profiles,
     judge,
+    offer_profile,
     read_limits,
     read_profile,
     write_profile,
@@ -351,7 +353,10 @@ def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_profile(tmp_path / "work") == (None, "")
     landing = Profile(data="/data", rows={"events": 3}, columns={"events": ["event_id"]})
     marts = Profile(as_of="2026-02-12T19:32:00", n_mature={"atlas": 9})
-    write_profile(tmp_path / "work", landing | marts)
+    offer_profile(tmp_path / "work", "landing", landing)
+    offer_profile(tmp_path / "work", "marts", marts)
+    assert read_profile(tmp_path / "work") == (None, ""), "not before the run went well"
+    accept_profiles(tmp_path / "work")
     assert read_profile(tmp_path / "work") == (
         Profile(
             "/data", {"events": 3}, {"events": ["event_id"]}, "2026-02-12T19:32:00", {"atlas": 9}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -24,7 +25,9 @@ import sys
 from agent_kpis import cli, run
 names = sys.argv.pop(1).split(",")
 chosen = {name: run.STEPS[name] for name in names}
-cli.run_all = lambda settings, watcher: run.run(settings, watcher, chosen)
+def run_chosen(settings, watcher, steps):
+    return run.run(settings, watcher, {name: chosen[name] for name in chosen if name in steps})
+cli.run_all = run_chosen
 cli.main()
 """
 AFTER_DBT = "mart checks,publish,report,alerts"
@@ -82,6 +85,19 @@ def test_without_routes_a_run_says_how_to_see_the_messages(story_folder: Path, o
     assert "CATASTROPHIC:" not in done.stdout
 
 
+def test_a_replay_tells_nobody(
+    story_folder: Path, out: Path, tmp_path: Path, server: Server
+) -> None:
+    replay = tmp_path / "replay"
+    shutil.copytree(out / ".work", replay / ".work")
+    done = run(AFTER_DBT, story_folder, replay, "--no-alerts", **desk(server))
+    assert done.returncode == 0, done.stderr
+    assert (replay / "report.html").is_file()
+    failed = run("landing checks", tmp_path / "gone", replay, "--no-alerts", **desk(server))
+    assert failed.returncode == 2
+    assert server.requests == []
+
+
 def test_bad_landing_files_send_one_data_alert_and_no_other(
     story_folder: Path, out: Path, tmp_path: Path, server: Server
 ) -> None:
@@ -102,6 +118,7 @@ def test_bad_landing_files_send_one_data_alert_and_no_other(
     assert "actor_kind" in told
     assert (out / DATABASE).resolve() == served
     assert "actor_kind" in (out / "checks" / "check_results.json").read_text()
+    assert not (out / ".work" / "profile.landing.json").exists(), "nothing to compare with"
     assert read_runs(out)[0][-1].status == "failed"
 
     again = run("landing checks," + AFTER_DBT, data, out, **desk(server))
@@ -114,6 +131,9 @@ def test_bad_landing_files_send_one_data_alert_and_no_other(
         "KPI alerts are back: landing checks passed",
         "CATASTROPHIC: 36 alerts of atlas",
     ], "what was held back is told now"
+    kept = json.loads((out / ".work" / "profile.json").read_text())
+    assert kept["rows"]["events"] > 100_000
+    assert kept["n_mature"], "both parts of the run"
 
 
 def test_implausible_marts_are_not_served(

@@ -9,7 +9,13 @@ from agent_kpis.quality.judging import judge
 from agent_kpis.quality.landing import check_landing
 from agent_kpis.quality.limits import CHECKS, read_limits
 from agent_kpis.quality.marts import check_marts
-from agent_kpis.quality.profile import Profile, read_profile, write_profile
+from agent_kpis.quality.profile import (
+    Profile,
+    accept_profiles,
+    offer_profile,
+    read_profile,
+    write_profile,
+)
 from agent_kpis.quality.report import CheckResult, Report, in_order, show, write_report
 
 __all__ = [
@@ -17,10 +23,12 @@ __all__ = [
     "CheckResult",
     "Profile",
     "Report",
+    "accept_profiles",
     "check_landing",
     "check_marts",
     "in_order",
     "judge",
+    "offer_profile",
     "read_limits",
     "read_profile",
     "show",

@@ -6,9 +6,14 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
+from agent_kpis.quality.limits import LANDING, MARTS
+
 FILE = "profile.json"
+OFFERED = "profile.{}.json"
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ def folder_name(data: Path) -> str:
     return os.path.abspath(data)
 
 
-def read_profile(work: Path) -> tuple[Profile | None, str]:
+def read_profile(work: Path, name: str = FILE) -> tuple[Profile | None, str]:
     """The profile in `work` and a note, empty save where there is one that cannot be read."""
-    file = work / FILE
+    file = work / name
     if not file.is_file():
         return None, ""
     try:
@@ -45,12 +50,30 @@ def read_profile(work: Path) -> tuple[Profile | None, str]:
         )
 
 
-def write_profile(work: Path, profile: Profile) -> None:
-    """For the caller, after a run that went well. Replaced in one step."""
+def write_profile(work: Path, profile: Profile, name: str = FILE) -> None:
+    """Replaced in one step."""
     work.mkdir(parents=True, exist_ok=True)
-    fresh = work / f".{FILE}.new"
+    fresh = work / f".{name}.new"
     fresh.write_text(json.dumps(asdict(profile), indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(fresh, work / FILE)
+    os.replace(fresh, work / name)
+
+
+def offer_profile(work: Path, stage: str, profile: Profile) -> None:
+    """What a stage without a critical failure saw, until it is known whether the run goes well."""
+    write_profile(work, profile, OFFERED.format(stage))
+
+
+def accept_profiles(work: Path) -> None:
+    """The run went well: what its stages saw is what the next run compares with.
+
+    The steps of a run may be processes of their own, so this goes by files.
+    """
+    offered = [work / OFFERED.format(stage) for stage in (LANDING, MARTS)]
+    found = [read_profile(work, file.name)[0] for file in offered]
+    if profiles := [profile for profile in found if profile]:
+        write_profile(work, reduce(or_, profiles))
+    for file in offered:
+        file.unlink(missing_ok=True)
 
 
 def _profile(found: dict) -> Profile:
