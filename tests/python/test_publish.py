@@ -19,7 +19,7 @@ import pytest
 from agent_kpis.build import DATABASE, check_private
 from agent_kpis.errors import CannotRunError
 from agent_kpis.history import RunLog
-from agent_kpis.publish import CHECKS, CURRENT, MARTS, REPORT, SERVED, prepare, serve
+from agent_kpis.publish import CHECKS, CURRENT, MARTS, REPORT, SERVED, link, prepare, serve
 
 # A publisher: each version says its number in the database, in a mart and in the report.
 PUBLISHER = """
@@ -184,6 +184,32 @@ print(len(seen), len(set(seen)))
         assert process.returncode == 0, errors
         looks, versions = map(int, output.split())
         assert looks > versions > 1, "it looked during the swaps"
+
+
+def test_the_link_is_never_missing(tmp_path: Path) -> None:
+    """Another process asks for it all the time while it is turned three thousand times."""
+    path, stop = tmp_path / CURRENT, tmp_path / "stop"
+    link(path, Path("0"))
+    looker = (
+        "import os, sys\n"
+        "looks = missing = 0\n"
+        "while not os.path.lexists(sys.argv[2]):\n"
+        "    for _ in range(100):\n"
+        "        looks += 1\n"
+        "        missing += not os.path.lexists(sys.argv[1])\n"
+        "    if looks == 100: print('looking', flush=True)\n"
+        "print(looks, missing)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", looker, str(path), str(stop)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().strip() == "looking"
+    for number in range(3000):
+        link(path, Path(str(number % 2)))
+    stop.touch()
+    looks, missing = map(int, process.communicate(timeout=60)[0].split())
+    assert looks > 1000
+    assert missing == 0
 
 
 def test_a_reader_keeps_the_version_it_opened(tmp_path: Path) -> None:
