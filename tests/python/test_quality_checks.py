@@ -420,7 +420,9 @@ def test_landing_that_passes(data: Path, tmp_path: Path) -> None:
     assert re.search(r"landing: \d+ checks, 0 critical, 0 warnings", done.stdout)
     assert done.stderr == ""
     assert (tmp_path / "checks" / "checks.duckdb").is_file()
-    assert not (tmp_path / ".work").exists(), "only a whole run may say that all was well"
+    assert read_profile(tmp_path / ".work") == (None, ""), (
+        "only a whole run may say that all was well"
+    )
 
 
 def test_landing_that_fails_says_what_and_where(tmp_path: Path) -> None:
