@@ -78,6 +78,11 @@ class BuildResult:
         return 1 if self.failures else 0
 
 
+def work_folder(out: Path) -> Path:
+    """Where a run into `out` keeps dbt's private database and artifacts."""
+    return out / ".work"
+
+
 def parse_as_of(text: str | None) -> str:
     """A time in ISO 8601 as UTC text; empty for the watermark. Raises CannotRunError."""
     if not text:

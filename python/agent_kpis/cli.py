@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from agent_kpis.build import DATABASE, Problem, check_input, is_complete
+from agent_kpis.build import DATABASE, Problem, check_input, is_complete, work_folder
 from agent_kpis.errors import CannotRunError
 from agent_kpis.history import only_run
 from agent_kpis.run import (
@@ -26,13 +26,12 @@ from agent_kpis.run import (
     Watcher,
     attempt,
     build_step,
-    work_folder,
+    look,
 )
 from agent_kpis.run import run as run_all
 
 if TYPE_CHECKING:
     from agent_kpis.alerts import Delivery
-    from agent_kpis.quality import Report
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -461,12 +460,7 @@ def check() -> None:
 @out_option
 def check_landing_command(data: Path, config: Path | None, out: Path) -> None:
     """Before dbt: are the landing files whole, current, and like those of yesterday?"""
-    from agent_kpis import quality
-
-    history, note = quality.read_profile(work_folder(out))
-    settings = Settings.of(data, config, out)
-    report = quality.check_landing(data, settings.config, history, lines("check"))
-    sys.exit(show_checks(report, out, note))
+    sys.exit(show_checks(Settings.of(data, config, out), "landing"))
 
 
 @check.command("marts")
@@ -475,22 +469,15 @@ def check_landing_command(data: Path, config: Path | None, out: Path) -> None:
 @out_option
 def check_marts_command(data: Path, config: Path | None, out: Path) -> None:
     """After dbt: are the marts in OUT's private database plausible?"""
+    sys.exit(show_checks(Settings.of(data, config, out), "marts"))
+
+
+def show_checks(settings: Settings, stage: str) -> int:
+    """Check, print what failed, and return the exit code."""
     from agent_kpis import quality
 
-    history, note = quality.read_profile(work_folder(out))
-    settings = Settings.of(data, config, out)
-    report = quality.check_marts(settings.private, settings.config, history, lines("check"))
-    sys.exit(show_checks(report, out, note))
-
-
-def show_checks(report: Report, out: Path, note: str = "") -> int:
-    """Write what the checks found, print what failed, and return the exit code."""
-    from agent_kpis import quality
-
-    folder = quality.write_report(report, out)
-    if not report.critical:
-        quality.offer_profile(work_folder(out), report.stage, report.profile)
-    for text in filter(None, [note, *report.notes]):
+    report, folder = look(settings, stage, lines("check"))
+    for text in report.notes:
         console.print(f"[dim]note: {escape(text)}[/dim]")
     quality.show(report, folder, console)
     return report.exit_code

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent_kpis.build import work_folder
 from agent_kpis.display import STYLE, duration, records
 from agent_kpis.errors import CannotRunError
 
@@ -130,7 +131,7 @@ def found_in(database: Path) -> dict[str, object]:
 @contextmanager
 def only_run(out: Path) -> Iterator[None]:
     """One run at a time in `out`. The lock goes with its process, however that ends."""
-    work = out / ".work"
+    work = work_folder(out)
     work.mkdir(parents=True, exist_ok=True)
     holder = work / "run.json"
     lock = FileLock(work / LOCK, timeout=0)
@@ -151,7 +152,7 @@ def only_run(out: Path) -> Iterator[None]:
 
 def is_under_way(out: Path) -> bool:
     try:
-        with FileLock(out / ".work" / LOCK, timeout=0):
+        with FileLock(work_folder(out) / LOCK, timeout=0):
             return False
     except (Timeout, OSError):
         return True

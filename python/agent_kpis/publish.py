@@ -20,7 +20,7 @@ from pathlib import Path
 
 import duckdb
 
-from agent_kpis.build import DATABASE
+from agent_kpis.build import DATABASE, work_folder
 from agent_kpis.errors import CannotRunError
 from agent_kpis.history import write_table
 
@@ -96,7 +96,7 @@ def serve(version: Path, out: Path) -> list[Path]:
         link(version.parent / CURRENT, Path(version.name))
         for name in served_names(version):
             link(out / name, Path(SERVED) / CURRENT / name)
-        accept_profiles(out / ".work")
+        accept_profiles(work_folder(out))
     return [out / name for name in served_names(version)]
 
 

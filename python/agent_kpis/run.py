@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_kpis import history
-from agent_kpis.build import DATABASE, BuildResult, Problem, build, check_input, parse_as_of
+from agent_kpis.build import (
+    DATABASE,
+    BuildResult,
+    Problem,
+    build,
+    check_input,
+    parse_as_of,
+    work_folder,
+)
 from agent_kpis.contract import project_dir
 from agent_kpis.errors import CannotRunError
 from agent_kpis.publish import add_report, prepare, serve
@@ -85,35 +93,35 @@ class Watcher:
     def end(self, step: str, seconds: float, result: StepResult) -> None: ...
 
 
-def work_folder(out: Path) -> Path:
-    return out / ".work"
-
-
 def landing_checks_step(stage: Stage, advance: Advance) -> StepResult:
-    from agent_kpis import quality
-
-    settings = stage.settings
-    check_input(settings.data, settings.config)
-    before, note = quality.read_profile(settings.work)
-    return of_checks(
-        stage, quality.check_landing(settings.data, settings.config, before, advance), note
-    )
+    check_input(stage.settings.data, stage.settings.config)
+    return of_checks(*look(stage.settings, "landing", advance))
 
 
 def mart_checks_step(stage: Stage, advance: Advance) -> StepResult:
+    return of_checks(*look(stage.settings, "marts", advance))
+
+
+def look(
+    settings: Settings, stage: str, advance: Callable[[str], None]
+) -> tuple[quality.Report, Path]:
+    """The checks of a stage (landing or marts): what they found, and the folder that keeps it."""
     from agent_kpis import quality
 
-    settings = stage.settings
-    before, _ = quality.read_profile(settings.work)
-    return of_checks(stage, quality.check_marts(settings.private, settings.config, before, advance))
-
-
-def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResult:
-    from agent_kpis import quality
-
-    folder = quality.write_report(report, stage.settings.out)
+    before, note = quality.read_profile(settings.work)
+    if stage == "landing":
+        report = quality.check_landing(settings.data, settings.config, before, advance)
+    else:
+        report = quality.check_marts(settings.private, settings.config, before, advance)
+    report.notes[:0] = [note] if note else []
     if not report.critical:
-        quality.offer_profile(stage.settings.work, report.stage, report.profile)
+        quality.offer_profile(settings.work, report.stage, report.profile)
+    return report, quality.write_report(report, settings.out)
+
+
+def of_checks(report: quality.Report, folder: Path) -> StepResult:
+    from agent_kpis import quality
+
     problems = [
         Problem(
             f"{result.check} of {'.'.join(filter(None, (result.table, result.column)))}",
@@ -123,7 +131,7 @@ def of_checks(stage: Stage, report: quality.Report, note: str = "") -> StepResul
         for result in quality.in_order(report.results)
         if not result.passed
     ]
-    notes = [text for text in (note, *report.notes) if text]
+    notes = [*report.notes]
     if rows := len(report.failing_rows):
         word = "row is" if rows == 1 else "rows are"
         notes.append(f"{rows:,} failing {word} in {folder / 'failing_rows.csv'}")
@@ -210,7 +218,7 @@ def data_alert(settings: Settings, step: str, result: StepResult) -> list[str]:
     except CannotRunError as error:
         return [f"nobody was told of this: {error}"]
     if delivery.sent:
-        notes.append(f"{delivery.sent} routes were told that alerts are blocked.")
+        notes.append(f"Told that alerts are blocked: {delivery.sent} of the routes.")
     return [*notes, *delivery.mistakes, *delivery.undelivered]
 
 
